@@ -1,0 +1,142 @@
+//! Memory for stacks: one stack, the pool it comes from, and why none could be had.
+//!
+//! A slot of a slab, with addresses growing upward:
+//!
+//! ```text
+//! slot start                                                           slot end
+//! | guard          | usable ...                    | colour | footer: label    |
+//! ^ touching it is ^ limit                         ^ base                      ^ page aligned
+//!   a SIGSEGV        (lowest usable)                 (first frame goes below)
+//! ```
+//!
+//! `slot end - limit` is the size class, a power of two. The footer and the colour together stay
+//! inside the topmost page, so that the slot's end is found from `base` by rounding up.
+
+mod error;
+mod guard;
+mod options;
+mod pool;
+pub(crate) mod registry;
+mod slab;
+mod trim;
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::ptr::{self, NonNull};
+
+use crate::overflow::Label;
+
+pub use error::{AddressSpaceLimit, StackError};
+pub use guard::GuardKind;
+pub use options::PoolOptions;
+pub use pool::{PoolStatistics, StackPool};
+pub(crate) use slab::page_bytes;
+
+/// A stack that belongs to whoever holds this value.
+///
+/// Give it back with [`StackPool::release`]. A stack that is dropped instead stays reserved, and
+/// its pool keeps all its memory mapped when it goes, because it cannot know that nothing on the
+/// stack is in use.
+#[must_use = "a stack that is dropped is never used again; give it to StackPool::release"]
+pub struct Stack {
+    /// Where the first frame begins; a multiple of 64.
+    base: NonZeroUsize,
+    /// Which pool the stack goes back to.
+    pool: u32,
+    /// 1 <= guard_pages: there is no stack without a guard.
+    guard_pages: u16,
+    /// The base-two logarithm of the size class.
+    class_shift: u8,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Stack {
+    /// The highest address, where the first frame begins.
+    #[inline]
+    #[must_use]
+    pub fn base(&self) -> usize {
+        self.base.get()
+    }
+
+    /// The lowest address that may be used; the guard lies below it.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        slab::slot_end(self.base()) - self.stack_bytes()
+    }
+
+    /// The size class: what was asked for, rounded up to a power of two. Up to 2.1 KiB of it, at
+    /// the base, hold the label and spread the stacks over cache sets.
+    #[inline]
+    #[must_use]
+    pub fn stack_bytes(&self) -> usize {
+        1 << self.class_shift
+    }
+
+    /// How many bytes below the limit fault when they are touched.
+    #[must_use]
+    pub fn guard_bytes(&self) -> usize {
+        usize::from(self.guard_pages) * slab::page_bytes()
+    }
+
+    /// Says what the overflow message calls the task on this stack; `None` takes the label away.
+    ///
+    /// [`StackPool::release`] takes it away too.
+    ///
+    /// # Safety
+    ///
+    /// `label`, and the text it points to, must stay readable and unchanged until the label is
+    /// replaced, taken away or the stack is released.
+    #[inline]
+    pub unsafe fn set_label(&self, label: Option<NonNull<Label>>) {
+        let label = label.map_or(ptr::null_mut(), NonNull::as_ptr);
+        // SAFETY: the footer lies inside the slot this value owns, above `base`, so no frame
+        // overlaps it, and `Footer` has no invalid bit patterns.
+        unsafe { (*self.footer()).label.set(label) };
+    }
+
+    #[inline]
+    fn footer(&self) -> *const Footer {
+        (slab::slot_end(self.base()) - size_of::<Footer>()) as *const Footer
+    }
+
+    #[inline]
+    pub(crate) fn base_pointer(&self) -> NonZeroUsize {
+        self.base
+    }
+
+    #[inline]
+    pub(crate) fn guard_pointer(&self) -> NonZeroUsize {
+        // Not hot: corosensei asks for it only with the feature `sanitizer`.
+        NonZeroUsize::new(self.limit() - self.guard_bytes()).expect("page 0 is never mapped")
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack")
+            .field("base", &format_args!("{:#x}", self.base()))
+            .field("stack_bytes", &self.stack_bytes())
+            .field("guard_bytes", &self.guard_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The topmost bytes of every slot. All zeroes, as fresh memory is, says "no label".
+#[repr(C, align(64))]
+pub(crate) struct Footer {
+    label: Cell<*mut Label>,
+}
+
+/// Reads the label of the slot that ends at `slot_end`, for the fault handler.
+///
+/// # Safety
+///
+/// `slot_end` must be the end of a carved slot of a mapped slab, and the slot's fiber must be the
+/// one that faulted on this thread, so that nobody changes the footer meanwhile.
+pub(crate) unsafe fn label_of_slot(slot_end: usize) -> *const Label {
+    let footer = (slot_end - size_of::<Footer>()) as *const Footer;
+    // SAFETY: by the caller's promise the footer is mapped and not written to meanwhile.
+    unsafe { (*footer).label.get() }
+}

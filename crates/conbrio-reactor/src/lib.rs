@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod driver;
+pub(crate) mod epoll;
+mod notify;
+pub mod op;
+mod operation;
+pub mod os;
+mod reactor;
+mod source;
+mod statistics;
+
+pub use driver::{Cancel, Driver, Hint, Spot, Ticket, Timeout};
+pub use notify::Notifier;
+pub use operation::{Completion, Direction, Operation, Outcome, Request, Token};
+pub use reactor::{Attempt, Choice, Info, Reactor};
+pub use source::Source;
+pub use statistics::Statistics;

@@ -1,0 +1,200 @@
+//! Making sources: sockets and pipes, close-on-exec and non-blocking from the start.
+//!
+//! Owns the order of the system calls and the words of their errors. Options of a socket that exists
+//! are set with `socket2::SockRef::from(&source)`, which needs nothing from here.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
+
+use rustix::pipe::PipeFlags;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use crate::Source;
+
+/// How a listener is made.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: i32,
+    /// `SO_REUSEADDR`: bind although old connections of this address linger in TIME_WAIT.
+    pub reuse_address: bool,
+    /// `SO_REUSEPORT`: share the port with other listeners that set it too.
+    pub reuse_port: bool,
+    /// `IPV6_V6ONLY` for an IPv6 address; none leaves it at the system's default.
+    pub only_v6: Option<bool>,
+}
+
+impl Default for ListenOptions {
+    /// A backlog of 4096, with `SO_REUSEADDR`.
+    fn default() -> ListenOptions {
+        ListenOptions {
+            backlog: 4096,
+            reuse_address: true,
+            reuse_port: false,
+            only_v6: None,
+        }
+    }
+}
+
+/// A TCP socket that listens at `address`; port 0 lets the system choose ([`local_address`]).
+///
+/// # Errors
+///
+/// What socket(2), bind(2) and listen(2) say, with the address.
+pub fn tcp_listener(address: SocketAddr, options: ListenOptions) -> io::Result<Source> {
+    let named = |error| context(format!("listen on {address}"), error);
+    let socket = socket(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )
+    .map_err(named)?;
+    socket
+        .set_reuse_address(options.reuse_address)
+        .map_err(named)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true).map_err(named)?;
+    }
+    if let Some(only_v6) = options.only_v6.filter(|_| address.is_ipv6()) {
+        socket.set_only_v6(only_v6).map_err(named)?;
+    }
+    socket.bind(&address.into()).map_err(named)?;
+    socket.listen(options.backlog).map_err(named)?;
+    Ok(Source::new(socket.into()))
+}
+
+/// A TCP socket that is not connected, of the family of `peer`; [`crate::op::Connect`] goes on.
+///
+/// # Errors
+///
+/// What socket(2) says.
+pub fn tcp_socket(peer: SocketAddr) -> io::Result<Source> {
+    let socket = socket(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))
+        .map_err(|error| context(format!("open a socket to {peer}"), error))?;
+    Ok(Source::new_tcp(socket.into()))
+}
+
+/// A UDP socket bound to `address`; port 0 lets the system choose.
+///
+/// # Errors
+///
+/// What socket(2) and bind(2) say, with the address.
+pub fn udp_socket(address: SocketAddr) -> io::Result<Source> {
+    let named = |error| context(format!("bind a UDP socket to {address}"), error);
+    let socket = socket(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )
+    .map_err(named)?;
+    socket.bind(&address.into()).map_err(named)?;
+    Ok(Source::new(socket.into()))
+}
+
+/// A Unix stream socket that listens at `path`, which must not exist yet.
+///
+/// # Errors
+///
+/// What socket(2), bind(2) and listen(2) say, with the path.
+pub fn unix_listener(path: &Path, backlog: i32) -> io::Result<Source> {
+    let named = |error| context(format!("listen on {}", path.display()), error);
+    let socket = socket(Domain::UNIX, Type::STREAM, None).map_err(named)?;
+    socket
+        .bind(&SockAddr::unix(path).map_err(named)?)
+        .map_err(named)?;
+    socket.listen(backlog).map_err(named)?;
+    Ok(Source::new(socket.into()))
+}
+
+/// A Unix stream socket that is not connected.
+///
+/// # Errors
+///
+/// What socket(2) says.
+pub fn unix_socket() -> io::Result<Source> {
+    let socket = socket(Domain::UNIX, Type::STREAM, None)
+        .map_err(|error| context("open a unix socket", error))?;
+    Ok(Source::new(socket.into()))
+}
+
+/// Two Unix stream sockets that are connected to each other.
+///
+/// # Errors
+///
+/// What socketpair(2) says.
+pub fn unix_pair() -> io::Result<(Source, Source)> {
+    let (left, right) = Socket::pair_raw(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
+        .map_err(|error| context("open a pair of unix sockets", error))?;
+    Ok((Source::new(left.into()), Source::new(right.into())))
+}
+
+/// A pipe: the end to read from, then the end to write to.
+///
+/// # Errors
+///
+/// What pipe2(2) says.
+pub fn pipe() -> io::Result<(Source, Source)> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+        .map_err(|error| context("open a pipe", error.into()))?;
+    Ok((Source::new(read), Source::new(write)))
+}
+
+/// The address that an IP socket is bound to.
+///
+/// # Errors
+///
+/// What getsockname(2) says; `InvalidInput` for a socket of another family.
+pub fn local_address(source: &Source) -> io::Result<SocketAddr> {
+    ip(SockRef::from(source).local_addr()?)
+}
+
+/// The address that an IP socket is connected to.
+///
+/// # Errors
+///
+/// `NotConnected`; `InvalidInput` for a socket of another family.
+pub fn peer_address(source: &Source) -> io::Result<SocketAddr> {
+    ip(SockRef::from(source).peer_addr()?)
+}
+
+/// Ends one or both directions of a connection; waits on this socket end with it.
+///
+/// # Errors
+///
+/// What shutdown(2) says.
+pub fn shutdown(source: &Source, how: Shutdown) -> io::Result<()> {
+    SockRef::from(source).shutdown(how)
+}
+
+fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    Socket::new_raw(domain, kind.nonblocking().cloexec(), protocol)
+}
+
+fn ip(address: SockAddr) -> io::Result<SocketAddr> {
+    address.as_socket().ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the socket has no IP address: it is of another family",
+        )
+    })
+}
+
+/// An error of the system with what was being done when it came.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {source}")]
+struct Context {
+    what: String,
+    source: io::Error,
+}
+
+/// Says what was being done. The kind stays, and the system's own error is the source.
+pub(crate) fn context(what: impl Into<String>, source: io::Error) -> io::Error {
+    io::Error::new(
+        source.kind(),
+        Context {
+            what: what.into(),
+            source,
+        },
+    )
+}

@@ -1,0 +1,102 @@
+//! A source: an fd that operations use.
+//!
+//! Owns the fd and remembers on which reactors it is registered, so that closing it can undo every
+//! registration. The invariant: the fd is closed (or handed out by `into_fd`) only after it has left
+//! every reactor, so that no reactor can report an event of it, or touch its number, afterwards.
+
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use crate::epoll::Registrations;
+
+/// An fd that operations use, on any thread and any number of reactors.
+///
+/// Making one registers nothing; a reactor registers it at the first wait there. Dropping it, on any
+/// thread, takes it off every reactor and closes the fd, also if a duplicate of the fd lives on.
+pub struct Source {
+    /// Present until `drop` or `into_fd` takes it out.
+    fd: ManuallyDrop<OwnedFd>,
+    /// Whether a short transfer proves that the socket's queue was empty or full.
+    is_tcp: bool,
+    registrations: Registrations,
+}
+
+impl Source {
+    /// Takes an fd of any pollable kind, which must be in non-blocking mode already.
+    pub fn new(fd: OwnedFd) -> Source {
+        Source::with(fd, false)
+    }
+
+    /// Takes a TCP socket, which must be in non-blocking mode already.
+    ///
+    /// For TCP a short read or write says that the socket has no more, so that the next attempt
+    /// saves a system call. That does not hold everywhere: a read on a Unix socket also stops short
+    /// where a message with descriptors ends, and waiting there would be for ever. Nor does it hold
+    /// with TLS in the kernel, which stops at records: use [`Source::new`] for such a socket.
+    pub fn new_tcp(fd: OwnedFd) -> Source {
+        Source::with(fd, true)
+    }
+
+    /// Takes the source off every reactor and hands the open fd out.
+    pub fn into_fd(self) -> OwnedFd {
+        let mut this = ManuallyDrop::new(self);
+        let this = &mut *this;
+        this.registrations.leave_all(this.fd.as_fd());
+        // SAFETY: `this` is never dropped, so that the fd is taken once and the registrations are
+        // dropped once (they are empty now and own nothing more).
+        unsafe { ManuallyDrop::take(&mut this.fd) }
+    }
+
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.is_tcp
+    }
+
+    pub(crate) fn registrations(&self) -> &Registrations {
+        &self.registrations
+    }
+
+    fn with(fd: OwnedFd, is_tcp: bool) -> Source {
+        Source {
+            fd: ManuallyDrop::new(fd),
+            is_tcp,
+            registrations: Registrations::default(),
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.registrations.leave_all(self.fd.as_fd());
+        // SAFETY: a value is dropped once, and `into_fd` takes the fd only where `drop` never runs.
+        unsafe { ManuallyDrop::drop(&mut self.fd) }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Source {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl From<OwnedFd> for Source {
+    fn from(fd: OwnedFd) -> Source {
+        Source::new(fd)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("fd", &self.fd.as_raw_fd())
+            .field("tcp", &self.is_tcp)
+            .field("reactors", &self.registrations.count())
+            .finish()
+    }
+}

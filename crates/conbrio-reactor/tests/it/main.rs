@@ -1,0 +1,20 @@
+//! The suite that every back end must pass, and the tests of single rules.
+//!
+//! A module's tests take a `Make` and are instantiated by `suite!` for each back end. A test that
+//! waits does so through `support`, which fails after a while instead of hanging.
+
+#[macro_use]
+mod support;
+
+mod cancel;
+mod closing;
+mod connect;
+mod errors;
+mod lifetime;
+mod notify;
+mod registration;
+mod reuse;
+mod seam;
+mod stream;
+mod threads;
+mod timeout;

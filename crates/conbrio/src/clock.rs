@@ -1,0 +1,119 @@
+//! The source of time of a runtime.
+//!
+//! The run loop never knows whether time is real: it asks the clock for the time, for how long it may
+//! sleep, and what to do when nothing can run.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the workers do when every one of them has nothing to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Sleep until the next deadline or event.
+    Sleep,
+    /// Sleep, but ask again if nothing has happened after this much real time.
+    AskAgainAfter(Duration),
+    /// The clock has moved: look at the deadlines again.
+    Jumped,
+}
+
+/// A source of time.
+///
+/// [`SystemClock`] is the real one; [`testing::MockClock`](crate::testing::MockClock) is moved by tests.
+/// Give a clock to a runtime with [`Builder::clock`](crate::Builder::clock).
+pub trait Clock: Send + Sync + Debug {
+    /// The current time. It never goes backwards.
+    fn now(&self) -> Instant;
+
+    /// How much real time passes until this clock shows `deadline`.
+    fn real_time_until(&self, deadline: Instant) -> Duration {
+        deadline.saturating_duration_since(self.now())
+    }
+
+    /// Called when no task of the runtime can run. `next` is the earliest deadline, `idle` the real time
+    /// for which nothing has happened.
+    fn on_idle(&self, next: Option<Instant>, idle: Duration) -> Idle {
+        let _ = (next, idle);
+        Idle::Sleep
+    }
+
+    /// Hands the clock a function to be called whenever its time was changed by other means than the
+    /// passing of time, so that sleeping workers look at their deadlines again.
+    fn on_change(&self, changed: Arc<dyn Fn() + Send + Sync>) {
+        let _ = changed;
+    }
+
+    /// Whether [`on_idle`](Clock::on_idle) can do anything but `Sleep`. When this is `false`, the
+    /// runtime does not look for moments in which all workers are idle.
+    fn is_virtual(&self) -> bool {
+        false
+    }
+}
+
+/// The real, monotonic time of the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// Nanoseconds since the start of the runtime: what the timer store counts in.
+pub(crate) type Ticks = u64;
+
+/// No deadline.
+pub(crate) const NEVER: Ticks = u64::MAX;
+
+/// The clock of a runtime and the moment that counts as zero.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeline {
+    clock: Arc<dyn Clock>,
+    origin: Instant,
+}
+
+impl Timeline {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Timeline {
+        let origin = clock.now();
+        Timeline { clock, origin }
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(crate) fn now(&self) -> Ticks {
+        self.ticks(self.clock.now())
+    }
+
+    pub(crate) fn now_instant(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The ticks of an instant; what lies before the start is zero.
+    pub(crate) fn ticks(&self, at: Instant) -> Ticks {
+        let since = at.saturating_duration_since(self.origin);
+        u64::try_from(since.as_nanos()).unwrap_or(NEVER - 1).min(NEVER - 1)
+    }
+
+    /// The instant of ticks that are not [`NEVER`]; `None` if the platform cannot represent it.
+    pub(crate) fn instant(&self, ticks: Ticks) -> Option<Instant> {
+        (ticks != NEVER).then(|| self.origin.checked_add(Duration::from_nanos(ticks))).flatten()
+    }
+
+    /// The ticks at which `timeout` from now has passed.
+    pub(crate) fn after(&self, timeout: Duration) -> Ticks {
+        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(NEVER);
+        self.now().saturating_add(timeout).min(NEVER - 1)
+    }
+
+    /// How long a worker may sleep in real time until `ticks`.
+    pub(crate) fn real_time_until(&self, ticks: Ticks) -> Duration {
+        match self.instant(ticks) {
+            Some(at) => self.clock.real_time_until(at),
+            None => Duration::MAX,
+        }
+    }
+}

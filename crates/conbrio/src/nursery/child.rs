@@ -1,0 +1,466 @@
+//! Child tasks: the cell that holds closure and result, and the handle.
+//!
+//! ```text
+//! ChildCell = Task | status | core | closure, later value
+//! ```
+//!
+//! Rules:
+//! 1. `payload` is the closure until the body takes it, at its start; then nothing; then the value, once
+//!    `STORED` is set.
+//! 2. The value belongs to the handle when `STORED` is set and `HANDLE_GONE` is not. If the handle is
+//!    gone first, the body drops the value, before it counts itself down: the value may borrow from what
+//!    ends with the nursery. If the handle goes later, it drops it; a forgotten handle leaks it.
+//! 3. Two references are counted: the task's, and the handle's.
+//! 4. `core` is the nursery that failures go to. The child itself changes it, in `Started::ready`.
+
+use std::borrow::Cow;
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::NonNull;
+
+use conbrio_fiber::StackError;
+
+use crate::cancel::{CancelSource, Cancelled, Group, MaybeCancelled};
+use crate::sched::{Interrupt, Parked, Runnable, Worker};
+use crate::scope::notice_here;
+use crate::task::{Cx, Task, TaskKind, TaskOptions};
+use crate::util::atomic::{AtomicU8, Ordering};
+
+use super::core::NurseryCore;
+use super::start::{StartError, Started};
+
+/// The value is in the payload.
+const STORED: u8 = 1;
+/// Nobody will ask for the value.
+const HANDLE_GONE: u8 = 2;
+
+#[repr(C)]
+struct ChildCell<F, T, E> {
+    task: Task,
+    status: AtomicU8,
+    core: Cell<NonNull<NurseryCore<E>>>,
+    payload: UnsafeCell<Payload<F, T>>,
+}
+
+union Payload<F, T> {
+    closure: ManuallyDrop<F>,
+    value: ManuallyDrop<T>,
+}
+
+impl<F, T, E> ChildCell<F, T, E>
+where
+    F: FnOnce(&mut Cx) -> Result<T, E>,
+    E: MaybeCancelled + Send + 'static,
+{
+    const KIND: TaskKind = TaskKind { body: Self::body, fail: Self::fail, free: Self::free };
+
+    fn new(core: &NurseryCore<E>, options: TaskOptions, f: F) -> NonNull<Self> {
+        let cell = Box::new(ChildCell {
+            task: Task::new(const { &Self::KIND }, options, 2),
+            status: AtomicU8::new(0),
+            core: Cell::new(NonNull::from(core)),
+            payload: UnsafeCell::new(Payload { closure: ManuallyDrop::new(f) }),
+        });
+        let cell = NonNull::from(Box::leak(cell));
+        Task::attach(cell.cast());
+        cell
+    }
+
+    /// # Safety
+    /// See `TaskKind::body`.
+    unsafe fn body(task: NonNull<Task>, cx: &mut Cx) {
+        // SAFETY: this function is in the kind of such cells only, which live until the task ends.
+        let cell = unsafe { task.cast::<Self>().as_ref() };
+        // SAFETY: rule 1: the payload is the closure, and is taken once.
+        let f = unsafe { ManuallyDrop::take(&mut (*cell.payload.get()).closure) };
+        let result = catch_unwind(AssertUnwindSafe(|| f(cx)));
+        cell.finish(result);
+    }
+
+    /// Stores or reports the outcome, and counts the child down.
+    fn finish(&self, result: std::thread::Result<Result<T, E>>) {
+        // SAFETY: a nursery does not end before its children have counted themselves down (rule 4).
+        let core = unsafe { self.core.get().as_ref() };
+        let task = &self.task;
+        // A destructor that panics here is a panic of the child like any other.
+        let stored = catch_unwind(AssertUnwindSafe(|| match result {
+            Ok(Ok(value)) => self.store(value),
+            Ok(Err(error)) => {
+                let own = core.group.child_notice(task.branch());
+                let is_own = |c: &Cancelled| own.as_ref().is_some_and(|own| c.is(own));
+                // A child that stopped because it was cancelled itself has not failed.
+                if !error.cancelled().is_some_and(is_own) {
+                    core.fail(error, task.name(), "the child");
+                }
+            }
+            Err(payload) => core.panicked(payload, task.name(), "the child"),
+        }));
+        if let Err(payload) = stored {
+            core.panicked(payload, task.name(), "dropping the result of the child");
+        }
+        core.group.count_down(task.branch());
+    }
+
+    fn store(&self, value: T) {
+        if self.status.load(Ordering::Acquire) & HANDLE_GONE != 0 {
+            drop(value);
+            return;
+        }
+        // SAFETY: rule 1: the closure is gone and nobody looks before `STORED` is set.
+        unsafe { (*self.payload.get()).value = ManuallyDrop::new(value) };
+        // Release: the handle, which acquires, sees the value.
+        if self.status.fetch_or(STORED, Ordering::AcqRel) & HANDLE_GONE != 0 {
+            // SAFETY: rule 2: the handle was gone first, so the value is ours to drop.
+            unsafe { ManuallyDrop::drop(&mut (*self.payload.get()).value) };
+        }
+    }
+
+    /// # Safety
+    /// See `TaskKind::fail`.
+    unsafe fn fail(task: NonNull<Task>, error: StackError) {
+        // SAFETY: as in `body`.
+        let cell = unsafe { task.cast::<Self>().as_ref() };
+        let message = format!("conbrio: the task '{}' cannot start: {error}", cell.task.name());
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: rule 1: the body did not run.
+            unsafe { ManuallyDrop::drop(&mut (*cell.payload.get()).closure) };
+        }));
+        // SAFETY: as in `finish`.
+        let core = unsafe { cell.core.get().as_ref() };
+        if let Err(payload) = dropped {
+            core.panicked(payload, cell.task.name(), "dropping the closure of the child");
+        }
+        cell.finish(Err(Box::new(message)));
+    }
+
+    /// # Safety
+    /// See `TaskKind::free`.
+    unsafe fn free(task: NonNull<Task>) {
+        // SAFETY: made by `Box::leak` in `new`; the last reference is gone. The payload is not dropped
+        // here: it was taken, dropped by rule 2, or leaked with its handle.
+        drop(unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) });
+    }
+}
+
+impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
+    pub(crate) fn spawn<'scope, F, T>(&'scope self, options: TaskOptions, f: F) -> Child<'scope, T>
+    where
+        F: FnOnce(&mut Cx) -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let (child, runnable) = self.make(options, f);
+        if let Some(runnable) = runnable {
+            self.group.add(child.task().branch());
+            match Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self.shared())) {
+                // SAFETY: unstarted, `Send`, and the task's own reference becomes the queue's.
+                Some(worker) => unsafe { worker.push_child(runnable) },
+                // SAFETY: as above.
+                None => unsafe { self.shared().inject(runnable) },
+            }
+        }
+        child
+    }
+
+    pub(crate) fn spawn_local<'scope, F, T>(
+        &'scope self,
+        options: TaskOptions,
+        cx: &Cx,
+        f: F,
+    ) -> LocalChild<'scope, T>
+    where
+        F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
+        T: 'scope,
+    {
+        let (child, runnable) = self.make(options, f);
+        if let Some(runnable) = runnable {
+            let worker = cx.task().worker();
+            self.group.add(child.task().branch());
+            child.task().runnable().settle_at(NonNull::from(worker.remote()));
+            worker.push_woken(runnable);
+        }
+        LocalChild { child, stays_here: PhantomData }
+    }
+
+    /// Makes a child and the reference that a queue will hold.
+    ///
+    /// While unwinding (rule U) the child is refused: its closure is dropped, it counts as ended, and
+    /// there is nothing to queue.
+    fn make<'scope, F, T>(
+        &'scope self,
+        options: TaskOptions,
+        f: F,
+    ) -> (Child<'scope, T>, Option<NonNull<Runnable>>)
+    where
+        F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
+        T: 'scope,
+    {
+        let cell = ChildCell::new(self, options, f);
+        // SAFETY: the cell was just made.
+        let payload = unsafe { &raw const (*cell.as_ptr()).payload };
+        // SAFETY: as above.
+        let status = unsafe { &raw const (*cell.as_ptr()).status };
+        let child = Child {
+            task: cell.cast(),
+            status,
+            value: payload.cast::<T>(),
+            group: &self.group,
+            taken: false,
+            result: PhantomData,
+        };
+        if std::thread::panicking() {
+            // SAFETY: rule 1: the payload is the closure, and no body will take it.
+            unsafe { ManuallyDrop::drop(&mut (*(*cell.as_ptr()).payload.get()).closure) };
+            self.group.refuse(child.task().branch());
+            // SAFETY: the reference of the task, which no queue gets.
+            unsafe { Runnable::release(cell.cast()) };
+            return (child, None);
+        }
+        (child, Some(cell.cast()))
+    }
+
+    pub(crate) fn start<'scope, F, V>(
+        &'scope self,
+        options: TaskOptions,
+        cx: &mut Cx,
+        f: F,
+    ) -> Result<V, StartError<E>>
+    where
+        F: FnOnce(&mut Cx, Started<'_, V, E>) -> Result<(), E> + Send + 'scope,
+        V: Send + 'scope,
+    {
+        super::start::start(self, options, cx, f)
+    }
+}
+
+/// Changes the nursery that a child reports to.
+///
+/// # Safety
+/// `task` is the running task, a child made by this module with the error type `E`.
+pub(super) unsafe fn set_core<E>(task: NonNull<Task>, core: &NurseryCore<E>) {
+    let cell = task.cast::<ChildCell<(), (), E>>().as_ptr();
+    // SAFETY: the place of `core` depends on `E` only: it comes before the payload (`repr(C)`).
+    unsafe { (*(&raw const (*cell).core)).set(NonNull::from(core)) };
+}
+
+/// A child task. Dropping the handle changes nothing for the child: the nursery still owns it.
+pub struct Child<'scope, T> {
+    task: NonNull<Task>,
+    status: *const AtomicU8,
+    /// Where the value is once `STORED` is set (rule 2).
+    value: *const T,
+    group: &'scope Group,
+    taken: bool,
+    result: PhantomData<(&'scope mut &'scope (), T)>,
+}
+
+// SAFETY: the handle gives access to the value (`T: Send`), and to atomics and locks.
+unsafe impl<T: Send> Send for Child<'_, T> {}
+// SAFETY: through a shared handle only atomics and locks are reached.
+unsafe impl<T: Send> Sync for Child<'_, T> {}
+
+impl<T> Child<'_, T> {
+    fn task(&self) -> &Task {
+        // SAFETY: the handle holds a reference.
+        unsafe { self.task.as_ref() }
+    }
+
+    fn status(&self) -> &AtomicU8 {
+        // SAFETY: part of the cell, which the handle keeps alive.
+        unsafe { &*self.status }
+    }
+
+    /// Waits until the child has ended and takes its value.
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel the child goes on; `join` may be called again.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] also if the child failed or panicked: then the nursery is being cancelled, and it
+    /// is the nursery that reports the failure; or if the child was cancelled on its own and stopped.
+    ///
+    /// # Panics
+    ///
+    /// If the value was taken by an earlier `join`.
+    #[track_caller]
+    pub fn join(&mut self, cx: &mut Cx) -> Result<T, Cancelled> {
+        assert!(!self.taken, "the value of this child was taken by an earlier `join`");
+        cx.checkpoint()?;
+        loop {
+            let waiter = cx.begin_wait();
+            if self.group.is_joined_or_wait(self.task().branch(), waiter) {
+                return self.take();
+            }
+            if cx.park(Interrupt::OnCancel) == Parked::Interrupted {
+                if self.group.stop_joining(self.task().branch()) {
+                    return self.take();
+                }
+                return Err(cx.why_interrupted());
+            }
+        }
+    }
+
+    fn take(&mut self) -> Result<T, Cancelled> {
+        if self.status().load(Ordering::Acquire) & STORED != 0 {
+            self.taken = true;
+            // SAFETY: rule 2: the value is ours, and `taken` makes this the only time it is read.
+            return Ok(unsafe { std::ptr::read(self.value) });
+        }
+        let notice = self.group.child_notice(self.task().branch()).map(Cancelled);
+        Err(notice
+            .or_else(|| self.group.cancellation())
+            .unwrap_or_else(Cancelled::unwinding))
+    }
+
+    /// Whether the child has ended.
+    pub fn is_finished(&self) -> bool {
+        self.group.is_joined(self.task().branch())
+    }
+
+    /// Cancels this child alone. If it stops for it, that is no failure of the nursery.
+    #[track_caller]
+    pub fn cancel(&self) {
+        let notice = notice_here(CancelSource::Explicit, None, Location::caller());
+        self.group.cancel_child(self.task().branch(), notice);
+    }
+
+    /// The name of the child.
+    pub fn name(&self) -> &str {
+        self.task().name()
+    }
+}
+
+impl<T> Drop for Child<'_, T> {
+    fn drop(&mut self) {
+        let old = self.status().fetch_or(HANDLE_GONE, Ordering::AcqRel);
+        let value = (old & STORED != 0 && !self.taken).then_some(self.value.cast_mut());
+        // Released even if the destructor of the value panics.
+        struct Release(NonNull<Runnable>);
+        impl Drop for Release {
+            fn drop(&mut self) {
+                // SAFETY: the handle's reference.
+                unsafe { Runnable::release(self.0) };
+            }
+        }
+        let _release = Release(self.task.cast());
+        if let Some(value) = value {
+            // SAFETY: rule 2: the value was stored before the handle went, and was not taken.
+            unsafe { std::ptr::drop_in_place(value) };
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Child<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Child")
+            .field("name", &self.name())
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A child task that stays on the worker that spawned it. Its handle does so too.
+///
+/// ```compile_fail,E0277
+/// use conbrio::prelude::*;
+///
+/// conbrio::run(|cx| {
+///     cx.nursery(|cx, n| -> Result<(), Cancelled> {
+///         let mut child = n.spawn_local(cx, |_| Ok(1));
+///         n.spawn(move |cx| child.join(cx).map(|_| ())); // a `LocalChild` is not `Send`
+///         Ok(())
+///     })
+/// });
+/// ```
+pub struct LocalChild<'scope, T> {
+    child: Child<'scope, T>,
+    stays_here: PhantomData<*mut ()>,
+}
+
+impl<'scope, T> std::ops::Deref for LocalChild<'scope, T> {
+    type Target = Child<'scope, T>;
+
+    fn deref(&self) -> &Child<'scope, T> {
+        &self.child
+    }
+}
+
+impl<'scope, T> LocalChild<'scope, T> {
+    /// Waits until the child has ended and takes its value. See [`Child::join`].
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel the child goes on; `join` may be called again.
+    #[track_caller]
+    pub fn join(&mut self, cx: &mut Cx) -> Result<T, Cancelled> {
+        self.child.join(cx)
+    }
+}
+
+impl<T> std::fmt::Debug for LocalChild<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.child.fmt(f)
+    }
+}
+
+/// A child about to be spawned, with a name and options. Made by [`Nursery::task`](super::Nursery::task).
+#[must_use = "a task begins when one of the spawn functions is called"]
+pub struct TaskBuilder<'scope, E> {
+    core: &'scope NurseryCore<E>,
+    options: TaskOptions,
+}
+
+impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
+    pub(super) fn new(core: &'scope NurseryCore<E>, name: Cow<'static, str>) -> Self {
+        let stack_bytes = core.shared().options().stack_bytes;
+        TaskBuilder { core, options: TaskOptions { name, stack_bytes } }
+    }
+
+    /// The size of the task's stack in bytes, rounded up to a power of two.
+    ///
+    /// Memory is used only where the stack is touched; what counts here is address space.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.options.stack_bytes = bytes;
+        self
+    }
+
+    /// See [`Nursery::spawn`](super::Nursery::spawn).
+    pub fn spawn<F, T>(self, f: F) -> Child<'scope, T>
+    where
+        F: FnOnce(&mut Cx) -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.core.spawn(self.options, f)
+    }
+
+    /// See [`Nursery::spawn_local`](super::Nursery::spawn_local).
+    pub fn spawn_local<F, T>(self, cx: &Cx, f: F) -> LocalChild<'scope, T>
+    where
+        F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
+        T: 'scope,
+    {
+        self.core.spawn_local(self.options, cx, f)
+    }
+
+    /// See [`Nursery::start`](super::Nursery::start).
+    ///
+    /// # Cancellation
+    ///
+    /// Not a checkpoint by itself; waits for the child, which sees the cancellations of the caller.
+    pub fn start<F, V>(self, cx: &mut Cx, f: F) -> Result<V, StartError<E>>
+    where
+        F: FnOnce(&mut Cx, Started<'_, V, E>) -> Result<(), E> + Send + 'scope,
+        V: Send + 'scope,
+    {
+        self.core.start(self.options, cx, f)
+    }
+}
+
+impl<E> std::fmt::Debug for TaskBuilder<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,425 @@
+//! The options of a runtime, and what became of them.
+
+use std::fmt;
+use std::io;
+use std::panic::resume_unwind;
+use std::ptr::NonNull;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use conbrio_fiber::{AlternateStack, install_overflow_handler};
+use conbrio_reactor::Choice;
+
+use crate::clock::{Clock, SystemClock};
+use crate::sched::{Children, Shared, SharedOptions, Worker};
+use crate::task::{Cx, TaskOptions};
+use crate::util::abort::AbortGuard;
+
+use super::main_task::new_main;
+
+type Hook = Arc<dyn Fn(usize) + Send + Sync>;
+type Naming = Arc<dyn Fn(usize) -> String + Send + Sync>;
+
+/// The options of a runtime.
+///
+/// # Examples
+///
+/// ```
+/// let workers = conbrio::Builder::new()
+///     .workers(2)
+///     .stack_size(128 * 1024)
+///     .run(|cx| cx.runtime().workers)?;
+/// assert_eq!(workers, 2);
+/// # Ok::<(), conbrio::RuntimeError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a runtime begins when `run` is called"]
+pub struct Builder {
+    workers: Option<usize>,
+    stack_bytes: usize,
+    thread_name: Naming,
+    on_thread_start: Option<Hook>,
+    on_thread_stop: Option<Hook>,
+    clock: Arc<dyn Clock>,
+    seed: Option<u64>,
+    reactor: Reactor,
+    blocking_threads_max: usize,
+    blocking_idle: Duration,
+}
+
+impl Builder {
+    /// The defaults: a worker for each processor the process may use, stacks of 64 KiB, real time.
+    pub fn new() -> Builder {
+        Builder {
+            workers: None,
+            stack_bytes: STACK_BYTES,
+            thread_name: Arc::new(|index| format!("conbrio-{index}")),
+            on_thread_start: None,
+            on_thread_stop: None,
+            clock: Arc::new(SystemClock),
+            seed: None,
+            reactor: Reactor::Auto,
+            blocking_threads_max: BLOCKING_THREADS_MAX,
+            blocking_idle: BLOCKING_IDLE,
+        }
+    }
+
+    /// How many workers run tasks, the calling thread among them.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn workers(mut self, workers: usize) -> Builder {
+        assert!(workers > 0, "a runtime has at least one worker: `Builder::workers(0)` makes none");
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The stack size of tasks in bytes, rounded up to a power of two; 64 KiB if not set.
+    ///
+    /// Memory is used only where a stack is touched. A single task can get another size with
+    /// [`Nursery::task`](crate::Nursery::task), and code with deep frames can run in
+    /// [`Cx::on_thread_stack`].
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_bytes = bytes;
+        self
+    }
+
+    /// Names the worker threads; `name` gets the number of the worker. The first worker is the calling
+    /// thread, which keeps its name.
+    pub fn thread_name(mut self, name: impl Fn(usize) -> String + Send + Sync + 'static) -> Builder {
+        self.thread_name = Arc::new(name);
+        self
+    }
+
+    /// Called on each worker's thread before it runs tasks, with the number of the worker.
+    pub fn on_thread_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
+        self.on_thread_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each worker's thread after its last task, with the number of the worker.
+    pub fn on_thread_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
+        self.on_thread_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// The source of time.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Builder {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Draws the order in which tasks run from `seed`.
+    ///
+    /// With one worker, and a program that depends on nothing but its tasks, one seed gives one run.
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Which reactor to use.
+    pub fn reactor(mut self, reactor: Reactor) -> Builder {
+        self.reactor = reactor;
+        self
+    }
+
+    /// How many threads [`Cx::blocking`] may use at a time; 512 if not set.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn blocking_threads(mut self, threads_max: usize) -> Builder {
+        assert!(threads_max > 0, "blocking calls need at least one thread");
+        self.blocking_threads_max = threads_max;
+        self
+    }
+
+    /// How long a thread of [`Cx::blocking`] stays when it has nothing to do; 10 seconds if not set.
+    pub fn blocking_idle(mut self, idle: Duration) -> Builder {
+        self.blocking_idle = idle;
+        self
+    }
+
+    /// Runs `main` in a runtime with these options. See [`run`](crate::run()).
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses what a runtime needs. `main` has not been called then.
+    ///
+    /// # Panics
+    ///
+    /// If it is called inside a task of a runtime. A panic of `main` goes on in the caller.
+    #[track_caller]
+    pub fn run<F, R>(self, main: F) -> Result<R, StartError>
+    where
+        F: FnOnce(&mut Cx) -> R + Send,
+        R: Send,
+    {
+        assert_outside();
+        let reactor = reactor_choice(self.reactor)?;
+        install_overflow_handler().map_err(|e| StartError::new("the overflow handler", e))?;
+        let workers = match self.workers {
+            Some(workers) => workers,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let (shared, mut queues) = Shared::new(workers, Arc::clone(&self.clock), SharedOptions {
+            stack_bytes: self.stack_bytes,
+            seed: self.seed,
+            reactor,
+            blocking_threads_max: self.blocking_threads_max,
+            blocking_idle: self.blocking_idle,
+        });
+        let first_queue = queues.remove(0);
+        let (ready, readiness) = mpsc::channel();
+        let outcome = std::thread::scope(|scope| {
+            // Whatever happens from here on, workers that have begun are told to stop.
+            let _stop = StopOnDrop(&shared);
+            for (index, queue) in (1..).zip(queues) {
+                let (shared, ready, options) = (Arc::clone(&shared), ready.clone(), &self);
+                std::thread::Builder::new()
+                    .name((self.thread_name)(index))
+                    .stack_size(WORKER_STACK_BYTES)
+                    .spawn_scoped(scope, move || {
+                        block_signals();
+                        let made = options.make_worker(shared, index, queue);
+                        let (outcome, worker) = match made {
+                            Ok(worker) => (Ok(()), Some(worker)),
+                            Err(error) => (Err(error), None),
+                        };
+                        if ready.send(outcome).is_ok()
+                            && let Some(worker) = worker
+                        {
+                            options.work(&worker);
+                        }
+                    })
+                    .map_err(|e| StartError::new("a worker thread", e))?;
+            }
+            drop(ready);
+            let worker = self.make_worker(Arc::clone(&shared), 0, first_queue)?;
+            readiness.iter().collect::<Result<(), StartError>>()?;
+            Ok(self.run_main(&worker, main))
+        });
+        shared.pool().join();
+        match outcome? {
+            Ok(value) => Ok(value),
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    fn make_worker(
+        &self,
+        shared: Arc<Shared>,
+        index: usize,
+        queue: Children,
+    ) -> Result<(Worker, AlternateStack), StartError> {
+        let signal_stack =
+            AlternateStack::new().map_err(|e| StartError::new("a stack for signals", e))?;
+        let worker = Worker::new(shared, index, queue)
+            .map_err(|e| StartError::new("the reactor or the stacks of a worker", e))?;
+        Ok((worker, signal_stack))
+    }
+
+    /// Runs a worker on the calling thread until the runtime stops.
+    fn work(&self, (worker, _signal_stack): &(Worker, AlternateStack)) {
+        if let Some(hook) = &self.on_thread_start {
+            hook(worker.index());
+        }
+        worker.run();
+        if let Some(hook) = &self.on_thread_stop {
+            hook(worker.index());
+        }
+    }
+
+    /// Runs the main task, and with it everything, on the calling thread.
+    fn run_main<F, R>(&self, worker: &(Worker, AlternateStack), main: F) -> std::thread::Result<R>
+    where
+        F: FnOnce(&mut Cx) -> R,
+    {
+        let mut outcome = None;
+        let options = TaskOptions { name: "main".into(), stack_bytes: self.stack_bytes };
+        // From here on the task points into this frame.
+        let guard = AbortGuard::new("the first worker left its loop early");
+        // SAFETY: `outcome`, and what `main` borrows, stay until `work` has returned, when the task has
+        // ended: the worker does not leave its loop before (it would abort).
+        let task = unsafe { new_main(options, main, NonNull::from(&mut outcome)) };
+        worker.0.adopt_main(task.cast());
+        self.work(worker);
+        guard.disarm();
+        outcome.expect("the runtime stops when the main task has ended")
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("stack_bytes", &self.stack_bytes)
+            .field("clock", &self.clock)
+            .field("seed", &self.seed)
+            .field("reactor", &self.reactor)
+            .finish_non_exhaustive()
+    }
+}
+
+struct StopOnDrop<'a>(&'a Shared);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Why a runtime could not start: what was refused, and the system's error as the source.
+#[derive(Debug)]
+pub struct StartError {
+    what: &'static str,
+    error: io::Error,
+}
+
+impl StartError {
+    fn new(what: &'static str, error: io::Error) -> StartError {
+        StartError { what, error }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot make {}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> io::Error {
+        io::Error::new(error.error.kind(), error)
+    }
+}
+
+/// Which mechanism of the operating system I/O waits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Reactor {
+    /// What the variable `CONBRIO_REACTOR` says, or the best that the system offers.
+    #[default]
+    Auto,
+    /// `epoll`.
+    Epoll,
+}
+
+fn reactor_choice(reactor: Reactor) -> Result<Choice, StartError> {
+    if reactor == Reactor::Epoll {
+        return Ok(Choice::Epoll);
+    }
+    match std::env::var_os("CONBRIO_REACTOR") {
+        None => Ok(Choice::Auto),
+        Some(value) => match value.to_str() {
+            Some("auto" | "") => Ok(Choice::Auto),
+            Some("epoll") => Ok(Choice::Epoll),
+            _ => Err(StartError::new(
+                "the reactor named by CONBRIO_REACTOR",
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{value:?} is none of `auto`, `epoll`"),
+                ),
+            )),
+        },
+    }
+}
+
+/// What a runtime has become. Returned by [`Cx::runtime`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RuntimeInfo {
+    /// How many workers run tasks.
+    pub workers: usize,
+    /// The worker that the calling task runs on.
+    pub worker: usize,
+    /// The name of the reactor, such as `epoll`.
+    pub reactor: &'static str,
+    /// Why this reactor was chosen.
+    pub reactor_reason: String,
+    /// The stack size of tasks that do not ask for another, in bytes.
+    pub stack_bytes: usize,
+    /// The seed of the run order, if one was given.
+    pub seed: Option<u64>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// How the stacks are guarded.
+    pub stack_guard: String,
+}
+
+impl Cx {
+    /// What the runtime consists of, and why.
+    pub fn runtime(&self) -> RuntimeInfo {
+        let worker = self.task().worker();
+        let options = worker.shared().options();
+        let reactor = worker.reactor().info();
+        RuntimeInfo {
+            workers: worker.shared().workers(),
+            worker: worker.index(),
+            reactor: reactor.backend,
+            reactor_reason: reactor.reason.clone(),
+            stack_bytes: options.stack_bytes,
+            seed: options.seed,
+            clock: Arc::clone(worker.shared().timeline().clock()),
+            stack_guard: format!("{:?}", worker.stacks().borrow().statistics().guard_kind),
+        }
+    }
+
+    /// The name of the running task: the one it was given, or the path of its closure.
+    pub fn task_name(&self) -> &str {
+        self.task().name()
+    }
+}
+
+#[track_caller]
+pub(super) fn assert_outside() {
+    assert!(
+        Worker::current().is_none(),
+        "`run` was called from inside a task: open a nursery with `cx.nursery` for more concurrency, or          start the second runtime on a thread of its own"
+    );
+}
+
+/// Keeps asynchronous signals away from the stacks of tasks, which are small: the first worker's thread
+/// and foreign threads take them.
+fn block_signals() {
+    // SAFETY: plain C calls on a local set; the synchronous signals stay unblocked.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut set);
+        for signal in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGTRAP,
+            libc::SIGABRT,
+            libc::SIGSYS,
+            libc::SIGPROF,
+        ] {
+            libc::sigdelset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Room for a backtrace, a sort, a call of `getaddrinfo`; a smaller one would turn a panic into a crash.
+const STACK_BYTES: usize = 64 * 1024;
+/// The stack of a worker's thread, where `on_thread_stack` runs.
+const WORKER_STACK_BYTES: usize = 8 * 1024 * 1024;
+const BLOCKING_THREADS_MAX: usize = 512;
+const BLOCKING_IDLE: Duration = Duration::from_secs(10);

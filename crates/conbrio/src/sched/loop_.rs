@@ -1,0 +1,360 @@
+//! The loop of a worker: pick, run, look at I/O and time, search, sleep.
+//!
+//! Order of work. Two classes wait to run: unstarted children and what was woken. They alternate, so
+//! that neither starves the other. What yielded comes after both have been served once, so that a task
+//! that gives way gives way to everybody. I/O and timers are looked at when both classes are empty, and
+//! after [`POLL_INTERVAL`] picks at the latest, so that busy tasks cannot starve them.
+
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use conbrio_reactor::Timeout;
+use crossbeam_deque::Steal;
+
+use crate::clock::NEVER;
+use crate::util::abort::{AbortGuard, abort};
+use crate::util::atomic::{Ordering, spin_loop};
+
+use super::runnable::Runnable;
+use super::worker::{IoWait, Worker};
+
+/// After this many picks the worker looks at I/O and timers, and takes the oldest child for once.
+const POLL_INTERVAL: u32 = 61;
+/// How often an idle worker looks around before it sleeps, if others are awake.
+const SEARCH_ROUNDS: u32 = 40;
+/// Pauses between two looks of a search.
+const SPINS_PER_ROUND: u32 = 50;
+/// The sentinel's naps: the first, and the longest.
+pub(super) const WATCH_MIN: Duration = Duration::from_micros(100);
+const WATCH_MAX: Duration = Duration::from_millis(10);
+
+impl Worker {
+    /// Runs until the runtime stops. Everything that tasks borrow from each other depends on it.
+    pub(crate) fn run(&self) {
+        let guard = AbortGuard::new("the scheduler panicked");
+        self.enter(|| self.run_until_stopped());
+        if self.remote().live.load(Ordering::Relaxed) != 0 || self.reactor.in_flight() != 0 {
+            abort("a worker left its loop with tasks alive");
+        }
+        guard.disarm();
+    }
+
+    fn run_until_stopped(&self) {
+        loop {
+            self.drain_inbox();
+            if let Some(runnable) = self.pick() {
+                self.run_one(runnable);
+                if self.picks.get().wrapping_sub(self.polled_at.get()) >= POLL_INTERVAL {
+                    self.look_around();
+                }
+                continue;
+            }
+            if self.promote_yielded() {
+                if self.time_was_changed() {
+                    self.look_around();
+                }
+                continue;
+            }
+            self.look_around();
+            if self.has_work() {
+                continue;
+            }
+            if self.shared().is_stopping() {
+                return;
+            }
+            if !self.search() {
+                self.sleep();
+            }
+        }
+    }
+
+    fn run_one(&self, runnable: NonNull<Runnable>) {
+        self.current.set(Some(runnable));
+        // SAFETY: it comes from a queue of this worker, whose reference passes to `run`.
+        unsafe { (runnable.as_ref().vtable().run)(runnable, self) };
+        self.current.set(None);
+    }
+
+    #[inline]
+    fn pick(&self) -> Option<NonNull<Runnable>> {
+        let pick = self.picks.get().wrapping_add(1);
+        self.picks.set(pick);
+        if pick % 2 == 0 {
+            self.pick_child(pick).or_else(|| self.pick_woken())
+        } else {
+            self.pick_woken().or_else(|| self.pick_child(pick))
+        }
+    }
+
+    #[inline]
+    fn pick_woken(&self) -> Option<NonNull<Runnable>> {
+        let mut woken = self.woken.borrow_mut();
+        if let Some(order) = &self.order
+            && woken.len() > 1
+        {
+            let chosen = order.below(woken.len());
+            woken.swap(0, chosen);
+        }
+        woken.pop_front()
+    }
+
+    #[inline]
+    fn pick_child(&self, pick: u32) -> Option<NonNull<Runnable>> {
+        if self.children.is_empty() {
+            return None;
+        }
+        let oldest = match &self.order {
+            Some(order) => order.below(2) == 0,
+            // Newest first keeps recursive fork-join small. The oldest in between must not starve.
+            None => pick % POLL_INTERVAL == 0,
+        };
+        if oldest && let Some(child) = self.steal_oldest_of_own() {
+            return Some(child);
+        }
+        self.children.pop().map(|child| child.0)
+    }
+
+    fn steal_oldest_of_own(&self) -> Option<NonNull<Runnable>> {
+        match self.remote().stealer.steal() {
+            Steal::Success(child) => Some(child.0),
+            Steal::Empty | Steal::Retry => None,
+        }
+    }
+
+    fn promote_yielded(&self) -> bool {
+        let mut yielded = self.yielded.borrow_mut();
+        if yielded.is_empty() {
+            return false;
+        }
+        // Both queues keep their buffers: no allocation in steady state.
+        std::mem::swap(&mut *yielded, &mut *self.woken.borrow_mut());
+        true
+    }
+
+    fn has_work(&self) -> bool {
+        !self.woken.borrow().is_empty()
+            || !self.children.is_empty()
+            || !self.yielded.borrow().is_empty()
+            || !self.remote().inbox.is_empty()
+    }
+
+    fn time_was_changed(&self) -> bool {
+        self.shared().time_changes.load(Ordering::Relaxed) != self.seen_time_changes.get()
+    }
+
+    /// Takes in completions and expired timers, without sleeping.
+    fn look_around(&self) {
+        self.polled_at.set(self.picks.get());
+        self.seen_time_changes.set(self.shared().time_changes.load(Ordering::SeqCst));
+        if self.reactor.in_flight() > 0 {
+            self.poll(Timeout::Now);
+        }
+        self.fire_expired();
+        // What yielded long ago must not wait until there is nothing else to do.
+        if !self.yielded.borrow().is_empty() {
+            let mut yielded = self.yielded.borrow_mut();
+            self.woken.borrow_mut().append(&mut yielded);
+        }
+    }
+
+    /// Returns whether anything has completed.
+    fn poll(&self, timeout: Timeout) -> bool {
+        let mut completions = self.completions.take();
+        if let Err(error) = self.reactor.poll(timeout, &mut completions) {
+            abort(&format!("the reactor failed: {error}"));
+        }
+        let any = !completions.is_empty();
+        for completion in completions.drain(..) {
+            let wait: *const IoWait = std::ptr::with_exposed_provenance(completion.token.0 as usize);
+            // SAFETY: the token is the address of an `IoWait` whose frame stays until its wait has
+            // ended, which is now (rule D1 of the driver); waking only marks the runnable.
+            let wait = unsafe { &*wait };
+            wait.outcome.set(Some(completion.outcome));
+            // SAFETY: a task with a wait in flight is alive.
+            unsafe { wait.runnable.as_ref() }.wake_at_home(self, wait.sequence);
+        }
+        self.completions.replace(completions);
+        any
+    }
+
+    /// Looks for children of others; `true` if there is something to run now.
+    fn search(&self) -> bool {
+        let workers = self.shared().workers();
+        if workers == 1 {
+            return false;
+        }
+        let crew = &self.shared().crew;
+        // At most half of the workers search: more of them only disturb each other.
+        if crew.searching.load(Ordering::Relaxed) * 2 >= workers {
+            return false;
+        }
+        crew.searching.fetch_add(1, Ordering::SeqCst);
+        let mut found = false;
+        for _ in 0..SEARCH_ROUNDS {
+            found = self.steal();
+            if found || !self.remote().inbox.is_empty() || self.shared().is_stopping() {
+                break;
+            }
+            // Nobody who could hand over work is awake.
+            if crew.sleeping.load(Ordering::Relaxed) + 1 >= workers {
+                break;
+            }
+            for _ in 0..SPINS_PER_ROUND {
+                spin_loop();
+            }
+        }
+        let last = crew.searching.fetch_sub(1, Ordering::SeqCst) == 1;
+        if found && last && !self.children.is_empty() {
+            // There was more than one: the next thief is woken by the one that found it.
+            self.wake_a_thief();
+        }
+        found || self.has_work()
+    }
+
+    fn steal(&self) -> bool {
+        let shared = self.shared();
+        if let Steal::Success(child) = shared.injector.steal() {
+            self.children.push(child);
+            return true;
+        }
+        let workers = shared.workers();
+        let start = self.rng.below(workers);
+        for step in 0..workers {
+            let victim = &shared.remotes[(start + step) % workers];
+            if victim.index() == self.index() {
+                continue;
+            }
+            loop {
+                match victim.stealer.steal_batch(&self.children) {
+                    Steal::Success(()) => {
+                        self.watch.set(WATCH_MIN);
+                        return true;
+                    }
+                    Steal::Empty => break,
+                    // Somebody else got one: that is progress of the whole, so this ends.
+                    Steal::Retry => {}
+                }
+            }
+        }
+        false
+    }
+
+    /// Wakes one sleeper to steal from here, unless somebody is looking already.
+    ///
+    /// A missed wake only delays: this worker runs its children itself in the end.
+    pub(super) fn wake_a_thief(&self) {
+        let shared = self.shared();
+        if shared.crew.sleeping.load(Ordering::Relaxed) == 0
+            || shared.crew.searching.load(Ordering::Relaxed) != 0
+        {
+            return;
+        }
+        let workers = shared.workers();
+        for step in 1..workers {
+            if shared.remotes[(self.index() + step) % workers].wake() {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps in the reactor until something comes.
+    fn sleep(&self) {
+        let shared = self.shared();
+        let remote = self.remote();
+        let watched = shared.quiet.is_watched();
+        let next = if watched {
+            let earliest = self.next_deadline();
+            remote.earliest.store(earliest, Ordering::SeqCst);
+            earliest
+        } else {
+            self.timers.borrow().wake_no_later_than().unwrap_or(NEVER)
+        };
+        shared.crew.lie_down(&remote.status);
+        // After having lain down: look once more (see `idle.rs`).
+        let disturbed = !remote.inbox.is_empty()
+            || !shared.injector.is_empty()
+            || shared.is_stopping()
+            || shared.time_changes.load(Ordering::SeqCst) != self.seen_time_changes.get()
+            || (!watched && shared.quiet.is_watched());
+        if disturbed {
+            shared.crew.rise(&remote.status);
+            self.take_injected();
+            return;
+        }
+        let until_deadline = match next {
+            NEVER => None,
+            at => Some(shared.timeline().real_time_until(at)),
+        };
+        if watched {
+            self.sleep_watched(until_deadline);
+        } else {
+            self.sleep_as_sentinel(until_deadline);
+        }
+        shared.crew.rise(&remote.status);
+    }
+
+    /// Sleeps while somebody waits for a moment in which all workers are idle.
+    fn sleep_watched(&self, until_deadline: Option<Duration>) {
+        let shared = self.shared();
+        let mut prospect = shared.quiet_prospect();
+        loop {
+            let cushion = prospect.map(|p| p.cushion);
+            let in_time = match (cushion, until_deadline) {
+                (Some(cushion), Some(deadline)) => cushion <= deadline,
+                (cushion, _) => cushion.is_some(),
+            };
+            if !in_time {
+                self.poll(until_deadline.map_or(Timeout::Never, timeout_of));
+                return;
+            }
+            let (Some(hope), Some(cushion)) = (prospect, cushion) else { return };
+            if self.poll(timeout_of(cushion)) || !self.lies() {
+                return;
+            }
+            prospect = shared.quiet_came(hope);
+            if prospect.is_none() {
+                // It counted, or somebody disturbed it, or the clock wants to sleep. If nothing of that
+                // has woken this worker, it sleeps until something does.
+                if self.lies() && !self.time_was_changed() && !self.has_work() {
+                    self.poll(until_deadline.map_or(Timeout::Never, timeout_of));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Sleeps; one sleeper at a time wakes from time to time to look after workers that are busy.
+    ///
+    /// A child that its parent spawned and then left waiting behind a long computation is not worth a
+    /// system call at every spawn; the sentinel finds it within [`WATCH_MAX`].
+    fn sleep_as_sentinel(&self, until_deadline: Option<Duration>) {
+        let shared = self.shared();
+        let others_work = shared.crew.sleeping.load(Ordering::SeqCst) < shared.workers();
+        let is_sentinel = others_work && !shared.crew.sentinel.swap(true, Ordering::SeqCst);
+        let mut timeout = until_deadline;
+        if is_sentinel {
+            let nap = self.watch.get();
+            self.watch.set((nap * 2).min(WATCH_MAX));
+            timeout = Some(timeout.map_or(nap, |t| t.min(nap)));
+        }
+        self.poll(timeout.map_or(Timeout::Never, timeout_of));
+        if is_sentinel {
+            shared.crew.sentinel.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether this worker has lain down and nobody has woken it.
+    fn lies(&self) -> bool {
+        self.remote().status.load(Ordering::SeqCst) == super::idle::SLEEPING
+    }
+
+    fn take_injected(&self) {
+        if let Steal::Success(child) = self.shared().injector.steal() {
+            self.children.push(child);
+        }
+    }
+}
+
+fn timeout_of(duration: Duration) -> Timeout {
+    if duration.is_zero() { Timeout::Now } else { Timeout::After(duration) }
+}

@@ -1,0 +1,16 @@
+//! The scheduler: workers that run whatever can run. It knows runnables, not tasks.
+//!
+//! See `README.md` beside this file for the idle protocol and the argument that no wake-up is lost.
+
+mod idle;
+mod inbox;
+mod loop_;
+mod quiet;
+mod runnable;
+mod shared;
+mod worker;
+
+pub(crate) use quiet::SettleTicket;
+pub(crate) use runnable::{Interrupt, Parked, Runnable, RunnableRef, Vtable};
+pub(crate) use shared::{Children, Remote, Shared, SharedOptions};
+pub(crate) use worker::{Alarm, IoWait, Worker};

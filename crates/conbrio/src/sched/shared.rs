@@ -1,0 +1,224 @@
+//! What the workers of one runtime share.
+
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use conbrio_reactor::Notifier;
+use crossbeam_deque::{Injector, Stealer};
+
+use crate::clock::{Clock, NEVER, Timeline};
+use crate::util::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::util::thread_pool::ThreadPool;
+
+use super::idle::Crew;
+use super::inbox::Inbox;
+use super::quiet::Quiet;
+use super::runnable::Runnable;
+use super::worker::Worker;
+
+/// A runnable that no worker has started: it may still go anywhere.
+pub(crate) struct Unstarted(pub(super) NonNull<Runnable>);
+
+// SAFETY: only runnables whose closure is `Send` are put into deques and the injector, and nothing of
+// them has run yet (rule 2 of `runnable.rs`).
+unsafe impl Send for Unstarted {}
+
+/// The side of a worker that other threads see.
+pub(crate) struct Remote {
+    index: usize,
+    pub(super) inbox: Inbox,
+    pub(super) status: AtomicU32,
+    pub(super) stealer: Stealer<Unstarted>,
+    /// Set once, before any task runs.
+    notifier: OnceLock<Notifier>,
+    /// Started tasks that have not ended. Written by its own worker only.
+    pub(super) live: AtomicUsize,
+    /// Children placed here that the worker has not taken in yet.
+    pub(super) placed: AtomicUsize,
+    /// The earliest deadline, published before sleeping while somebody watches for quiet.
+    pub(super) earliest: AtomicU64,
+    crew: Arc<Crew>,
+}
+
+impl Remote {
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Takes a runnable into the inbox and wakes the worker if it sleeps.
+    pub(super) fn deliver(&self, runnable: NonNull<Runnable>) {
+        // SAFETY: the caller has set `in_inbox`, or hands over an unstarted runnable that is in no
+        // other place, and in both cases a reference.
+        unsafe { self.inbox.push(runnable) };
+        self.wake();
+    }
+
+    /// Wakes the worker if it sleeps. Whoever makes something visible to it calls this afterwards.
+    pub(super) fn wake(&self) -> bool {
+        let woken = self.crew.wake(&self.status);
+        if woken && let Some(notifier) = self.notifier.get() {
+            notifier.notify();
+        }
+        woken
+    }
+
+    pub(super) fn set_notifier(&self, notifier: Notifier) {
+        assert!(self.notifier.set(notifier).is_ok(), "a worker enters its place once");
+    }
+
+    /// How many children it has or is about to have: what placement compares.
+    pub(super) fn load(&self) -> usize {
+        self.live.load(Ordering::Relaxed) + self.placed.load(Ordering::Relaxed)
+    }
+}
+
+/// Choices that concern every worker.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedOptions {
+    pub(crate) stack_bytes: usize,
+    pub(crate) seed: Option<u64>,
+    pub(crate) reactor: conbrio_reactor::Choice,
+    pub(crate) blocking_threads_max: usize,
+    pub(crate) blocking_idle: Duration,
+}
+
+/// The queue of children of one worker.
+pub(crate) type Children = crossbeam_deque::Worker<Unstarted>;
+
+/// What the workers of one runtime share.
+pub(crate) struct Shared {
+    pub(super) remotes: Box<[Remote]>,
+    pub(super) injector: Injector<Unstarted>,
+    pub(super) crew: Arc<Crew>,
+    pub(super) quiet: Quiet,
+    /// Closures that run on threads of the blocking pool now: virtual time stands still for them.
+    pub(super) jobs: AtomicUsize,
+    /// Counts the changes of the clock by other means than the passing of time.
+    pub(super) time_changes: AtomicU64,
+    stopping: AtomicBool,
+    timeline: Timeline,
+    pool: ThreadPool,
+    options: SharedOptions,
+}
+
+impl Shared {
+    /// The shared state, and a queue for each worker.
+    pub(crate) fn new(
+        workers: usize,
+        clock: Arc<dyn Clock>,
+        options: SharedOptions,
+    ) -> (Arc<Shared>, Vec<Children>) {
+        let crew = Arc::new(Crew::new());
+        let queues: Vec<Children> = (0..workers).map(|_| Children::new_lifo()).collect();
+        let remotes = queues
+            .iter()
+            .map(Children::stealer)
+            .enumerate()
+            .map(|(index, stealer)| Remote {
+                index,
+                inbox: Inbox::new(),
+                status: AtomicU32::new(super::idle::AWAKE),
+                stealer,
+                notifier: OnceLock::new(),
+                live: AtomicUsize::new(0),
+                placed: AtomicUsize::new(0),
+                earliest: AtomicU64::new(NEVER),
+                crew: Arc::clone(&crew),
+            })
+            .collect();
+        let shared = Arc::new(Shared {
+            remotes,
+            injector: Injector::new(),
+            crew,
+            quiet: Quiet::new(clock.is_virtual()),
+            jobs: AtomicUsize::new(0),
+            time_changes: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            timeline: Timeline::new(clock),
+            pool: ThreadPool::new(options.blocking_threads_max, options.blocking_idle),
+            options,
+        });
+        let weak: Weak<Shared> = Arc::downgrade(&shared);
+        shared.timeline.clock().on_change(Arc::new(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.time_changed();
+            }
+        }));
+        (shared, queues)
+    }
+
+    /// The threads on which blocking calls run.
+    pub(crate) fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    pub(crate) fn options(&self) -> &SharedOptions {
+        &self.options
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// Tells every worker to leave its loop. Called when no task is left.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.wake_all();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The clock was moved: every worker looks at its deadlines.
+    pub(super) fn time_changed(&self) {
+        self.time_changes.fetch_add(1, Ordering::SeqCst);
+        self.wake_all();
+        // Whoever moved the clock from inside sees the effect at once.
+        if let Some(worker) = Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self)) {
+            worker.fire_expired();
+        }
+    }
+
+    fn wake_all(&self) {
+        for remote in &self.remotes {
+            remote.wake();
+        }
+    }
+
+    /// Takes an unstarted runnable from a thread that is no worker of this runtime.
+    ///
+    /// # Safety
+    /// The runnable is unstarted, its closure `Send`, and the reference of the queue is handed over.
+    pub(crate) unsafe fn inject(&self, runnable: NonNull<Runnable>) {
+        self.injector.push(Unstarted(runnable));
+        for remote in &self.remotes {
+            if remote.wake() {
+                break;
+            }
+        }
+    }
+
+    /// Counts a job of the blocking pool that begins or ends.
+    pub(crate) fn job_began(&self) {
+        self.jobs.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn job_ended(&self) {
+        self.jobs.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("workers", &self.workers())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

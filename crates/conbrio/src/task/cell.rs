@@ -1,0 +1,211 @@
+//! What every task has, whatever its closure and result are.
+//!
+//! A task is a heap cell that begins with a [`Task`]; what follows (closure, result) is known to the
+//! functions in its [`TaskKind`]. It gets a stack when it starts and gives it back when it ends, so that
+//! a child that waits for its turn costs only the cell.
+//!
+//! Life: created unstarted in a queue → started by one worker, its home → suspended and resumed there →
+//! finished: the body stores its outcome and counts itself down, the worker takes the stack back and
+//! drops the reference that the task held on itself.
+
+use std::borrow::Cow;
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
+
+use conbrio_fiber::{Fiber, Label, Resumed, StackError, Suspender};
+
+use crate::cancel::Branch;
+use crate::sched::{Runnable, Vtable, Worker};
+
+use super::cx::Cx;
+
+/// What differs between tasks of different closures.
+pub(crate) struct TaskKind {
+    /// Runs the closure and stores its outcome, on the task's own stack. Does not unwind.
+    pub(crate) body: unsafe fn(NonNull<Task>, &mut Cx),
+    /// There is no stack for it: drops the closure and reports the error instead.
+    pub(crate) fail: unsafe fn(NonNull<Task>, StackError),
+    /// Frees the cell. What is left in it is leaked on purpose (a forgotten handle's result).
+    pub(crate) free: unsafe fn(NonNull<Task>),
+}
+
+/// What a task is given when it is created.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskOptions {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) stack_bytes: usize,
+}
+
+/// The head of every task's cell.
+#[repr(C)]
+pub(crate) struct Task {
+    /// First, so that a pointer to one is a pointer to the other.
+    runnable: Runnable,
+    branch: Branch,
+    kind: &'static TaskKind,
+    options: TaskOptions,
+    // Home fields: touched by the home worker only.
+    fiber: UnsafeCell<Option<Fiber>>,
+    suspender: Cell<Option<NonNull<Suspender>>>,
+    worker: Cell<Option<NonNull<Worker>>>,
+    /// What the overflow message calls the task.
+    label: UnsafeCell<Label>,
+    /// Checkpoints left until the task gives way.
+    fuel: Cell<u32>,
+}
+
+/// How many checkpoints a task may pass in one turn.
+pub(super) const FUEL: u32 = 128;
+
+static VTABLE: Vtable = Vtable { run, attend, free };
+
+impl Task {
+    pub(crate) fn new(kind: &'static TaskKind, options: TaskOptions, references: usize) -> Task {
+        Task {
+            runnable: Runnable::new(&VTABLE, references),
+            branch: Branch::new(),
+            kind,
+            label: UnsafeCell::new(Label::new("")),
+            options,
+            fiber: UnsafeCell::new(None),
+            suspender: Cell::new(None),
+            worker: Cell::new(None),
+            fuel: Cell::new(FUEL),
+        }
+    }
+
+    /// Tells the parts of a task where it lives. Called once, when it has its final address.
+    pub(crate) fn attach(this: NonNull<Task>) {
+        // SAFETY: the caller has just put it there.
+        let task = unsafe { this.as_ref() };
+        task.branch.attach(this.cast());
+    }
+
+    pub(crate) fn runnable(&self) -> &Runnable {
+        &self.runnable
+    }
+
+    pub(crate) fn branch(&self) -> &Branch {
+        &self.branch
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    pub(crate) fn pointer(&self) -> NonNull<Runnable> {
+        NonNull::from(self).cast()
+    }
+
+    pub(super) fn fuel(&self) -> &Cell<u32> {
+        &self.fuel
+    }
+
+    /// *Home.* The worker that the task runs on.
+    pub(crate) fn worker(&self) -> &Worker {
+        let worker = self.worker.get().expect("the task has started");
+        // SAFETY: a worker does not leave its loop while it has a task (checked there), so it outlives
+        // every reference that is made from a running task.
+        unsafe { worker.as_ref() }
+    }
+
+    /// *Home, running.* Stops the task. Somebody has it in a queue, or will put it there.
+    pub(super) fn suspend(&self) {
+        // Contract of `Cx`: it is used by its own task only. A mix-up would corrupt two stacks.
+        assert!(
+            self.worker().running() == Some(self.pointer()),
+            "a `Cx` was used outside of its task"
+        );
+        let suspender = self.suspender.get().expect("the task has started");
+        // SAFETY: it lives on the task's stack for as long as the task runs, which it does now.
+        unsafe { suspender.as_ref() }.suspend();
+    }
+
+    /// *Home, running.* Runs `f` on the stack of the worker's thread.
+    pub(super) fn on_thread_stack<R>(&self, f: impl FnOnce() -> R) -> R {
+        let suspender = self.suspender.get().expect("the task has started");
+        // SAFETY: as in `suspend`.
+        unsafe { suspender.as_ref() }.on_thread_stack(f)
+    }
+}
+
+/// # Safety
+/// See `Vtable::run`.
+unsafe fn run(runnable: NonNull<Runnable>, worker: &Worker) {
+    let this = runnable.cast::<Task>();
+    // SAFETY: the queue's reference keeps it alive; only tasks have this vtable.
+    let task = unsafe { this.as_ref() };
+    task.fuel.set(FUEL);
+    // SAFETY: home field, and the fiber's code never touches it.
+    let slot = unsafe { &mut *task.fiber.get() };
+    let fiber = match slot {
+        Some(fiber) => fiber,
+        None => match start(this, worker) {
+            Ok(fiber) => slot.insert(fiber),
+            Err(error) => {
+                // SAFETY: the task will never run: its kind ends it.
+                unsafe { (task.kind.fail)(this, error) };
+                // SAFETY: the queue's reference.
+                unsafe { Runnable::release(runnable) };
+                return;
+            }
+        },
+    };
+    if fiber.resume() == Resumed::Finished
+        && let Some(fiber) = slot.take()
+    {
+        let stack = fiber.into_stack();
+        // SAFETY: the stack is ours; the label is not read any more.
+        unsafe { stack.set_label(None) };
+        worker.stacks().borrow_mut().release(stack);
+        worker.task_ended();
+        // SAFETY: the reference that the queue handed over.
+        unsafe { Runnable::release(runnable) };
+    }
+}
+
+fn start(this: NonNull<Task>, worker: &Worker) -> Result<Fiber, StackError> {
+    // SAFETY: alive, see `run`.
+    let task = unsafe { this.as_ref() };
+    if task.runnable.home().is_none() {
+        task.runnable.settle_at(NonNull::from(worker.remote()));
+    }
+    task.worker.set(Some(NonNull::from(worker)));
+    let stack = worker.stacks().borrow_mut().acquire(task.options.stack_bytes)?;
+    // SAFETY: home field; nobody else has a reference to the label before it is set below.
+    let label = unsafe { &mut *task.label.get() };
+    *label = Label::new(&task.options.name);
+    // SAFETY: the label and the name lie in the cell, which outlives the stack's use by this task; `run`
+    // takes the label off before it releases its reference.
+    unsafe { stack.set_label(Some(NonNull::from(label))) };
+    worker.task_started();
+    Ok(Fiber::new(stack, move |suspender: &Suspender| {
+        // SAFETY: the cell outlives the fiber.
+        let task = unsafe { this.as_ref() };
+        task.suspender.set(Some(NonNull::from(suspender)));
+        Cx::with(this, |cx| {
+            // SAFETY: called once, on the task's own stack.
+            unsafe { (task.kind.body)(this, cx) }
+        });
+    }))
+}
+
+/// # Safety
+/// See `Vtable::attend`.
+unsafe fn attend(runnable: NonNull<Runnable>, worker: &Worker) {
+    // SAFETY: alive by contract; only tasks have this vtable.
+    let task = unsafe { runnable.cast::<Task>().as_ref() };
+    if task.runnable.take_dirty() {
+        task.branch.refresh(worker);
+    }
+}
+
+/// # Safety
+/// See `Vtable::free`.
+unsafe fn free(runnable: NonNull<Runnable>) {
+    let this = runnable.cast::<Task>();
+    // SAFETY: alive until the call below frees it.
+    let kind = unsafe { this.as_ref() }.kind;
+    // SAFETY: the last reference is gone.
+    unsafe { (kind.free)(this) };
+}

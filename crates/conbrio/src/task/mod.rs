@@ -1,0 +1,8 @@
+//! Tasks: a runnable with a branch of the cancel tree, a fiber, and the capability to wait.
+
+mod cell;
+mod cx;
+mod park;
+
+pub(crate) use cell::{Task, TaskKind, TaskOptions};
+pub use cx::Cx;

@@ -1,0 +1,7 @@
+//! Small helpers that know nothing of tasks.
+
+pub(crate) mod abort;
+pub(crate) mod atomic;
+pub(crate) mod brief_lock;
+pub(crate) mod rng;
+pub(crate) mod thread_pool;

@@ -1,0 +1,59 @@
+//! Project tasks, run as `cargo xtask <task>`.
+//!
+//! This crate owns the checks that keep the tree in shape: `ci` runs every step a change must pass,
+//! `tidy` reads the sources for rules that neither rustc nor clippy knows, `spec` counts which lines
+//! of `spec/ids.txt` are claimed by a test. It has no dependencies, so that it builds in a second on a
+//! fresh clone.
+
+mod ci;
+mod smoke;
+mod source;
+mod spec;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = workspace_root();
+    let result = match arguments.split_first() {
+        Some((&"ci", options)) => ci::main(&root, options),
+        Some((&"tidy", [])) => tidy::main(&root),
+        Some((&"spec", options)) => spec::main(&root, options),
+        Some((&"help" | &"--help" | &"-h", _)) => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("unknown task or option: {arguments:?}\n\n{USAGE}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder that holds the workspace manifest, wherever the task was called from.
+fn workspace_root() -> PathBuf {
+    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest_dir
+        .parent()
+        .expect("xtask lies in the workspace root")
+        .to_path_buf()
+}
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  ci                 every check a change must pass, in order; stops at the first failure
+  ci --asan          the test suite under AddressSanitizer
+  ci --valgrind      the test suite under valgrind, on the epoll reactor
+  ci --only <step>   one step by its name
+  tidy               layers, unsafe, documentation sections, file sizes, links
+  spec               which lines of spec/ids.txt are claimed by a test
+  spec --missing     only the lines that are not
+  spec --where <id>  the places that claim one line";
