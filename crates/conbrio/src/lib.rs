@@ -1,12 +1,17 @@
 //! Structured concurrency for Rust.
 
+mod blocking;
 mod cancel;
 mod clock;
+mod interop;
+pub mod lowlevel;
 mod nursery;
 mod run;
 mod sched;
 mod scope;
 mod task;
+pub mod testing;
+mod time;
 mod timer;
 mod util;
 
@@ -19,3 +24,6 @@ pub use nursery::{
 pub use run::{Builder, Reactor, RuntimeError, RuntimeInfo, run};
 pub use scope::{CancelHandle, CancelScope};
 pub use task::Cx;
+pub use time::{Interval, MissedTicks};
+
+pub mod prelude;

@@ -27,6 +27,14 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
         "children borrow from their parent's stack",
     ),
     (
+        "crates/conbrio/src/scope/",
+        "scopes live on the stacks of waiting tasks",
+    ),
+    (
+        "crates/conbrio/src/blocking/",
+        "a call on another thread borrows from the task that waits for it",
+    ),
+    (
         "crates/conbrio/src/run/",
         "the first task borrows from the caller of `run`",
     ),

@@ -199,7 +199,7 @@ impl Builder {
             }
             drop(ready);
             let worker = self.make_worker(Arc::clone(&shared), 0, first_queue)?;
-            readiness.iter().collect::<Result<(), StartError>>()?;
+            readiness.iter().take(workers - 1).collect::<Result<(), StartError>>()?;
             Ok(self.run_main(&worker, main))
         });
         shared.pool().join();

@@ -1,0 +1,114 @@
+//! The cancel state of one task.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::cancel::cancelled::{Cancelled, Notice};
+use crate::clock::Ticks;
+use crate::sched::{Interrupt, Runnable, Worker};
+
+use super::group::{Group, Waiter};
+use super::node::ScopeNode;
+use super::Effective;
+
+/// The cancel state of one task.
+pub(crate) struct Branch {
+    /// The task's runnable; set when the task has its final address.
+    runnable: Cell<Option<NonNull<Runnable>>>,
+    /// The nursery that the task is a child of; `None` for the main task.
+    pub(super) group: Cell<Option<NonNull<Group>>>,
+    pub(super) outermost: Cell<Option<NonNull<ScopeNode>>>,
+    pub(super) innermost: Cell<Option<NonNull<ScopeNode>>>,
+    pub(super) current: Cell<Effective>,
+    /// Guarded by the group's lock.
+    pub(super) links: UnsafeCell<Links>,
+}
+
+#[derive(Default)]
+pub(super) struct Links {
+    pub(super) next: Option<NonNull<Branch>>,
+    pub(super) previous: Option<NonNull<Branch>>,
+    /// Whether the task has counted itself down.
+    pub(super) done: bool,
+    pub(super) joiner: Option<Waiter>,
+    /// The cancellation of this child alone.
+    pub(super) request: Option<Arc<Notice>>,
+}
+
+impl Branch {
+    pub(crate) fn new() -> Branch {
+        Branch {
+            runnable: Cell::new(None),
+            group: Cell::new(None),
+            outermost: Cell::new(None),
+            innermost: Cell::new(None),
+            current: Cell::default(),
+            links: UnsafeCell::default(),
+        }
+    }
+
+    /// Tells the branch where its task lives. Called once, before anything else.
+    pub(crate) fn attach(&self, runnable: NonNull<Runnable>) {
+        self.runnable.set(Some(runnable));
+    }
+
+    pub(super) fn runnable(&self) -> &Runnable {
+        let runnable = self.runnable.get().expect("a branch is attached before it is used");
+        // SAFETY: the branch is part of the task that the runnable heads.
+        unsafe { runnable.as_ref() }
+    }
+
+    /// The cancellation in force, if there is one.
+    pub(crate) fn cancellation(&self) -> Option<Cancelled> {
+        self.peek(|current| current.cancel.clone()).map(Cancelled)
+    }
+
+    pub(crate) fn shutdown_requested(&self) -> bool {
+        self.peek(|current| current.shutdown.is_some() || current.cancel.is_some())
+    }
+
+    /// The earliest deadline in force; zero if cancelled already.
+    pub(crate) fn deadline(&self) -> Ticks {
+        self.peek(|current| if current.cancel.is_some() { 0 } else { current.deadline })
+    }
+
+    fn peek<R>(&self, f: impl FnOnce(&Effective) -> R) -> R {
+        let current = self.current.take();
+        let result = f(&current);
+        self.current.set(current);
+        result
+    }
+
+    /// *Home.* Carries requests over, computes anew what is in force, and passes changes on (rule 5).
+    pub(crate) fn refresh(&self, worker: &Worker) {
+        let mut force = match self.group.get() {
+            // SAFETY: the group outlives its children (rule 4).
+            Some(group) => unsafe { group.as_ref() }.effective_for(self),
+            None => Effective::default(),
+        };
+        let mut next = self.outermost.get();
+        while let Some(node) = next {
+            // SAFETY: linked nodes live in frames of this task, which do not end while we look (rule 1).
+            let node = unsafe { node.as_ref() };
+            node.before.set(force.clone());
+            node.take_requests(worker);
+            node.apply(&mut force);
+            if let Some(group) = node.group.get() {
+                // SAFETY: a node is unlinked before its group ends.
+                unsafe { group.as_ref() }.set_effective(&force);
+            }
+            next = node.inner.get();
+        }
+        let (cancelled, shutdown) = (force.cancel.is_some(), force.shutdown.is_some());
+        self.current.set(force);
+        let runnable = self.runnable();
+        runnable.set_cancelled(cancelled);
+        if cancelled {
+            runnable.interrupt(worker, Interrupt::OnCancel);
+        } else if shutdown {
+            runnable.interrupt(worker, Interrupt::OnShutdown);
+        }
+    }
+}
+

@@ -1,0 +1,364 @@
+//! The children of a nursery, and what is in force for them.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::cancel::cancelled::{Cancelled, Notice};
+use crate::clock::Ticks;
+use crate::sched::{Runnable, Worker};
+use crate::util::brief_lock::BriefLock;
+
+use super::branch::Branch;
+use super::{Effective, Requests, settle_here, shutdown_into};
+
+/// A task that waits for something that is decided under a group's lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    pub(crate) runnable: NonNull<Runnable>,
+    pub(crate) sequence: u64,
+}
+
+/// A waiter that was taken out under the lock and is to be woken after it.
+struct Wake {
+    waiter: Waiter,
+    /// Whether it has a reference of its own, because its task might end before it has been woken.
+    retained: bool,
+}
+
+impl Wake {
+    /// Called under the lock that the waiter would have to take in order to leave.
+    fn prepare(waiter: Waiter) -> Wake {
+        // SAFETY: the waiter is alive: it cannot end before it has taken the lock that we hold.
+        let home = unsafe { waiter.runnable.as_ref() }.home();
+        let local = home.is_some_and(|home| Worker::current_if(home).is_some());
+        if !local {
+            // SAFETY: as above.
+            unsafe { Runnable::retain(waiter.runnable) };
+        }
+        Wake { waiter, retained: !local }
+    }
+
+    fn wake(self) {
+        // SAFETY: on its own worker it cannot have run since `prepare`; elsewhere it was retained. We run
+        // in its runtime.
+        unsafe { Runnable::wake(self.waiter.runnable, self.waiter.sequence) };
+        if self.retained {
+            // SAFETY: the reference taken in `prepare`.
+            unsafe { Runnable::release(self.waiter.runnable) };
+        }
+    }
+}
+
+/// The children of a nursery. It lives in the frame of the task that opened the nursery.
+pub(crate) struct Group {
+    state: BriefLock<GroupState>,
+}
+
+struct GroupState {
+    first: Option<NonNull<Branch>>,
+    /// Children that have not counted themselves down, and places reserved for children in `start`.
+    live: usize,
+    effective: Effective,
+    requests: Requests,
+    /// The nursery's own request, once there is one.
+    notice: Option<Arc<Notice>>,
+    owner: Option<NonNull<Runnable>>,
+    /// The owner, when it waits for `live` to become zero.
+    waiter: Option<Waiter>,
+}
+
+// SAFETY: the pointers lead to tasks of the same runtime, which are alive while they are here (rule 4),
+// and are used under the lock only, for `poke` and for linking.
+unsafe impl Send for GroupState {}
+
+impl Group {
+    pub(crate) fn new() -> Group {
+        Group {
+            state: BriefLock::new(GroupState {
+                first: None,
+                live: 0,
+                effective: Effective::default(),
+                requests: Requests::default(),
+                notice: None,
+                owner: None,
+                waiter: None,
+            }),
+        }
+    }
+
+    pub(super) fn begin(&self, effective: &Effective, owner: NonNull<Runnable>) {
+        let mut state = self.state.lock();
+        state.effective = effective.clone();
+        state.owner = Some(owner);
+    }
+
+    pub(super) fn effective_for(&self, branch: &Branch) -> Effective {
+        let state = self.state.lock();
+        let mut effective = state.effective.clone();
+        if effective.cancel.is_none() {
+            // SAFETY: links are guarded by the lock that we hold.
+            effective.cancel = unsafe { &*branch.links.get() }.request.clone();
+        }
+        effective
+    }
+
+    pub(crate) fn notice(&self) -> Option<Arc<Notice>> {
+        self.state.lock().notice.clone()
+    }
+
+    pub(super) fn take_requests(&self) -> Requests {
+        let mut state = self.state.lock();
+        let mut requests = std::mem::take(&mut state.requests);
+        requests.cancel = state.notice.clone();
+        requests
+    }
+
+    /// The owner's worker says what is in force (rule 3).
+    pub(super) fn set_effective(&self, force: &Effective) {
+        let mut state = self.state.lock();
+        let mut force = force.clone();
+        if force.cancel.is_none() {
+            force.cancel = state.notice.clone();
+        }
+        if !state.effective.same(&force) {
+            state.effective = force;
+            state.poke_children();
+        }
+    }
+
+    /// Adds a task that has not started. It inherits what is in force.
+    pub(crate) fn add(&self, branch: &Branch) {
+        branch.group.set(Some(NonNull::from(self)));
+        let mut state = self.state.lock();
+        state.link(branch);
+        state.live += 1;
+        // The branch has no home yet, so that it is still ours to write (rule 1).
+        let cancelled = state.effective.cancel.is_some();
+        branch.current.set(state.effective.clone());
+        drop(state);
+        branch.runnable().set_cancelled(cancelled);
+    }
+
+    /// The last thing that a task does: it is no longer a child of anything.
+    pub(crate) fn count_down(&self, branch: &Branch) {
+        // A late poke may still be in the inbox: it must not look for a group that is gone.
+        branch.group.set(None);
+        let mut state = self.state.lock();
+        state.unlink(branch);
+        // SAFETY: links are guarded by the lock that we hold.
+        let links = unsafe { &mut *branch.links.get() };
+        links.done = true;
+        let joiner = links.joiner.take().map(Wake::prepare);
+        let owner = state.decrement();
+        drop(state);
+        // From here on the group may be gone.
+        for wake in [joiner, owner].into_iter().flatten() {
+            wake.wake();
+        }
+    }
+
+    /// Takes the running task, a child of `from`, over as a child of this group, into a reserved place.
+    /// Nothing happens if a cancellation is in force in the group it is in.
+    ///
+    /// `before_leaving` runs under the lock of `from`, whose owner goes on as soon as it is released.
+    pub(crate) fn adopt(
+        &self,
+        from: &Group,
+        branch: &Branch,
+        worker: &Worker,
+        before_leaving: impl FnOnce(),
+    ) {
+        let mut old = from.state.lock();
+        if old.effective.cancel.is_some() {
+            return;
+        }
+        before_leaving();
+        old.unlink(branch);
+        let owner = old.decrement();
+        drop(old);
+        branch.group.set(Some(NonNull::from(self)));
+        self.state.lock().link(branch);
+        branch.refresh(worker);
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+    }
+
+    /// Keeps the group from ending for the sake of a child that may come.
+    pub(crate) fn reserve(&self) {
+        self.state.lock().live += 1;
+    }
+
+    /// Gives a reserved place up.
+    pub(crate) fn release_reserved(&self) {
+        let owner = self.state.lock().decrement();
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+    }
+
+    /// Whether no child is left; otherwise `waiter` will be woken when none is.
+    pub(crate) fn is_done_or_wait(&self, waiter: Waiter) -> bool {
+        let mut state = self.state.lock();
+        if state.live == 0 {
+            return true;
+        }
+        state.waiter = Some(waiter);
+        false
+    }
+
+    /// The task that opened the nursery.
+    pub(crate) fn owner(&self) -> Option<NonNull<Runnable>> {
+        self.state.lock().owner
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.state.lock().live
+    }
+
+    /// Whether the child has counted itself down; otherwise `waiter` will be woken when it has.
+    pub(crate) fn is_joined_or_wait(&self, branch: &Branch, waiter: Waiter) -> bool {
+        let _state = self.state.lock();
+        // SAFETY: links are guarded by the lock that we hold.
+        let links = unsafe { &mut *branch.links.get() };
+        if !links.done {
+            links.joiner = Some(waiter);
+        }
+        links.done
+    }
+
+    /// Takes a joiner back; returns whether the child has counted itself down meanwhile.
+    pub(crate) fn stop_joining(&self, branch: &Branch) -> bool {
+        let _state = self.state.lock();
+        // SAFETY: links are guarded by the lock that we hold.
+        let links = unsafe { &mut *branch.links.get() };
+        links.joiner = None;
+        links.done
+    }
+
+    pub(crate) fn is_joined(&self, branch: &Branch) -> bool {
+        let _state = self.state.lock();
+        // SAFETY: links are guarded by the lock that we hold.
+        unsafe { &*branch.links.get() }.done
+    }
+
+    /// Cancels one child, from anywhere inside the nursery. Nothing happens if it has ended.
+    pub(crate) fn cancel_child(&self, branch: &Branch, notice: Notice) {
+        let state = self.state.lock();
+        // SAFETY: links are guarded by the lock that we hold.
+        let links = unsafe { &mut *branch.links.get() };
+        if !links.done && links.request.is_none() {
+            links.request = Some(Arc::new(notice));
+            // SAFETY: a child that is not done is alive, and so is its runtime.
+            unsafe { Runnable::poke(NonNull::from(branch.runnable())) };
+        }
+        drop(state);
+        settle_here();
+    }
+
+    /// The request made for this child alone.
+    pub(crate) fn child_notice(&self, branch: &Branch) -> Option<Arc<Notice>> {
+        let _state = self.state.lock();
+        // SAFETY: links are guarded by the lock that we hold.
+        unsafe { &*branch.links.get() }.request.clone()
+    }
+
+    /// Marks a child as ended that was never added.
+    pub(crate) fn refuse(&self, branch: &Branch) {
+        let _state = self.state.lock();
+        // SAFETY: links are guarded by the lock that we hold.
+        unsafe { &mut *branch.links.get() }.done = true;
+    }
+
+    /// What ends the children now, if anything does.
+    pub(crate) fn cancellation(&self) -> Option<Cancelled> {
+        self.state.lock().effective.cancel.clone().map(Cancelled)
+    }
+
+    /// Cancels the nursery, from anywhere inside it; the first request wins.
+    pub(crate) fn cancel(&self, notice: Notice) {
+        let mut state = self.state.lock();
+        if state.notice.is_some() {
+            return;
+        }
+        let notice = Arc::new(notice);
+        state.notice = Some(Arc::clone(&notice));
+        if state.effective.cancel.is_none() {
+            state.effective.cancel = Some(notice);
+            state.poke_children();
+        }
+        state.poke_owner();
+        drop(state);
+        settle_here();
+    }
+
+    /// Asks for a graceful end, from anywhere inside.
+    pub(crate) fn shut_down(&self, notice: Notice, deadline: Ticks) {
+        let mut state = self.state.lock();
+        shutdown_into(&mut state.requests, notice, deadline);
+        if state.effective.shutdown.is_none() {
+            state.effective.shutdown = state.requests.shutdown.clone();
+            state.poke_children();
+        }
+        state.poke_owner();
+        drop(state);
+        settle_here();
+    }
+}
+
+impl GroupState {
+    fn link(&mut self, branch: &Branch) {
+        let this = NonNull::from(branch);
+        // SAFETY: links are guarded by the lock, which the caller holds (it has `&mut` to the state).
+        let links = unsafe { &mut *branch.links.get() };
+        links.previous = None;
+        links.next = self.first;
+        if let Some(first) = self.first {
+            // SAFETY: as above; linked branches are alive (rule 4).
+            unsafe { (*first.as_ref().links.get()).previous = Some(this) };
+        }
+        self.first = Some(this);
+    }
+
+    fn unlink(&mut self, branch: &Branch) {
+        // SAFETY: links are guarded by the lock, which the caller holds.
+        let links = unsafe { &mut *branch.links.get() };
+        let (previous, next) = (links.previous.take(), links.next.take());
+        match previous {
+            // SAFETY: as above; linked branches are alive (rule 4).
+            Some(previous) => unsafe { (*previous.as_ref().links.get()).next = next },
+            None => self.first = next,
+        }
+        if let Some(next) = next {
+            // SAFETY: as above.
+            unsafe { (*next.as_ref().links.get()).previous = previous };
+        }
+    }
+
+    fn decrement(&mut self) -> Option<Wake> {
+        self.live -= 1;
+        if self.live != 0 {
+            return None;
+        }
+        self.waiter.take().map(Wake::prepare)
+    }
+
+    fn poke_children(&self) {
+        let mut next = self.first;
+        while let Some(branch) = next {
+            // SAFETY: linked branches are alive, and the lock keeps them linked (rule 4).
+            let branch = unsafe { branch.as_ref() };
+            // SAFETY: the child is alive, and so is the runtime that it belongs to.
+            unsafe { Runnable::poke(NonNull::from(branch.runnable())) };
+            // SAFETY: links are guarded by the lock, which the caller holds.
+            next = unsafe { (*branch.links.get()).next };
+        }
+    }
+
+    fn poke_owner(&self) {
+        if let Some(owner) = self.owner {
+            // SAFETY: the owner waits for its children before it ends, and whoever calls is inside.
+            unsafe { Runnable::poke(owner) };
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The waist of the crate: what every function that waits is built from.
+//!
+//! Everything in `net`, `time`, and the rest above is made of the few things here. Use them to write
+//! operations of your own, in safe code: [`park`](Cx::park_on) with a [`Wait`].
+
+mod io;
+mod timer;
+mod wait;
+
+pub(crate) use io::perform;
+pub use wait::{Abort, Finish, Unparker, Wait};
+
+#[cfg(doc)]
+use crate::Cx;

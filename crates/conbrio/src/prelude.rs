@@ -1,0 +1,6 @@
+//! What most programs need: `use conbrio::prelude::*;`.
+
+pub use crate::{
+    CancelHandle, CancelScope, Cancelled, Cx, MaybeCancelled, Nursery, NurseryError, OrCancelled,
+    OrTimedOut, TimedOut,
+};
