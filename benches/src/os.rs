@@ -13,8 +13,11 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 pub fn pin(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
-    sched_setaffinity(None, &set)
-        .map_err(|e| io::Error::other(format!("pin to core {core}: {e}; the bench needs that core")))
+    sched_setaffinity(None, &set).map_err(|e| {
+        io::Error::other(format!(
+            "pin to core {core}: {e}; the bench needs that core"
+        ))
+    })
 }
 
 /// Lets the calling thread run only when nobody else wants its core.
@@ -28,7 +31,11 @@ pub fn run_when_idle() -> io::Result<()> {
         let parameters = std::mem::zeroed::<libc::sched_param>();
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters)
     };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Processor time that a process has used.
@@ -56,10 +63,18 @@ impl CpuTime {
         }
         let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
         // The name of the program, in parentheses, may contain blanks; `proc_pid_stat(5)` counts on.
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let mut fields = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
         let user_ticks = number(fields.nth(11))?;
         let system_ticks = number(fields.next())?;
-        Ok(CpuTime { ns, user_ticks, system_ticks })
+        Ok(CpuTime {
+            ns,
+            user_ticks,
+            system_ticks,
+        })
     }
 
     /// The time between `earlier` and this.
@@ -74,5 +89,6 @@ impl CpuTime {
 
 fn number(word: Option<&str>) -> io::Result<f64> {
     let word = word.unwrap_or_default();
-    word.parse().map_err(|_| io::Error::other(format!("processor time in /proc: {word:?}")))
+    word.parse()
+        .map_err(|_| io::Error::other(format!("processor time in /proc: {word:?}")))
 }

@@ -35,7 +35,12 @@ pub(crate) struct Notice {
 
 impl Notice {
     pub(crate) fn new(source: CancelSource) -> Notice {
-        Notice { source, reason: None, task: None, location: None }
+        Notice {
+            source,
+            reason: None,
+            task: None,
+            location: None,
+        }
     }
 }
 

@@ -54,14 +54,20 @@ where
     F: FnOnce(&mut Cx) -> Result<T, E>,
     E: MaybeCancelled + Send + 'static,
 {
-    const KIND: TaskKind = TaskKind { body: Self::body, fail: Self::fail, free: Self::free };
+    const KIND: TaskKind = TaskKind {
+        body: Self::body,
+        fail: Self::fail,
+        free: Self::free,
+    };
 
     fn new(core: &NurseryCore<E>, options: TaskOptions, f: F) -> NonNull<Self> {
         let cell = Box::new(ChildCell {
             task: Task::new(const { &Self::KIND }, options, 2),
             status: AtomicU8::new(0),
             core: Cell::new(NonNull::from(core)),
-            payload: UnsafeCell::new(Payload { closure: ManuallyDrop::new(f) }),
+            payload: UnsafeCell::new(Payload {
+                closure: ManuallyDrop::new(f),
+            }),
         });
         let cell = NonNull::from(Box::leak(cell));
         Task::attach(cell.cast());
@@ -122,7 +128,10 @@ where
     unsafe fn fail(task: NonNull<Task>, error: StackError) {
         // SAFETY: as in `body`.
         let cell = unsafe { task.cast::<Self>().as_ref() };
-        let message = format!("conbrio: the task '{}' cannot start: {error}", cell.task.name());
+        let message = format!(
+            "conbrio: the task '{}' cannot start: {error}",
+            cell.task.name()
+        );
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: rule 1: the body did not run.
             unsafe { ManuallyDrop::drop(&mut (*cell.payload.get()).closure) };
@@ -130,7 +139,11 @@ where
         // SAFETY: as in `finish`.
         let core = unsafe { cell.core.get().as_ref() };
         if let Err(payload) = dropped {
-            core.panicked(payload, cell.task.name(), "dropping the closure of the child");
+            core.panicked(
+                payload,
+                cell.task.name(),
+                "dropping the closure of the child",
+            );
         }
         cell.finish(Err(Box::new(message)));
     }
@@ -153,7 +166,8 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         let (child, runnable) = self.make(options, f);
         if let Some(runnable) = runnable {
             self.group.add(child.task().branch());
-            match Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self.shared())) {
+            match Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self.shared()))
+            {
                 // SAFETY: unstarted, `Send`, and the task's own reference becomes the queue's.
                 Some(worker) => unsafe { worker.push_child(runnable) },
                 // SAFETY: as above.
@@ -177,10 +191,16 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         if let Some(runnable) = runnable {
             let worker = cx.task().worker();
             self.group.add(child.task().branch());
-            child.task().runnable().settle_at(NonNull::from(worker.remote()));
+            child
+                .task()
+                .runnable()
+                .settle_at(NonNull::from(worker.remote()));
             worker.push_woken(runnable);
         }
-        LocalChild { child, stays_here: PhantomData }
+        LocalChild {
+            child,
+            stays_here: PhantomData,
+        }
     }
 
     /// Makes a child and the reference that a queue will hold.
@@ -287,7 +307,10 @@ impl<T> Child<'_, T> {
     /// If the value was taken by an earlier `join`.
     #[track_caller]
     pub fn join(&mut self, cx: &mut Cx) -> Result<T, Cancelled> {
-        assert!(!self.taken, "the value of this child was taken by an earlier `join`");
+        assert!(
+            !self.taken,
+            "the value of this child was taken by an earlier `join`"
+        );
         cx.checkpoint()?;
         loop {
             let waiter = cx.begin_wait();
@@ -416,7 +439,10 @@ pub struct TaskBuilder<'scope, E> {
 impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
     pub(super) fn new(core: &'scope NurseryCore<E>, name: Cow<'static, str>) -> Self {
         let stack_bytes = core.shared().options().stack_bytes;
-        TaskBuilder { core, options: TaskOptions { name, stack_bytes } }
+        TaskBuilder {
+            core,
+            options: TaskOptions { name, stack_bytes },
+        }
     }
 
     /// The size of the task's stack in bytes, rounded up to a power of two.
@@ -461,6 +487,8 @@ impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
 
 impl<E> std::fmt::Debug for TaskBuilder<'_, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TaskBuilder").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("TaskBuilder")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use crate::cancel::{CancelSource, Cancelled, Group, MaybeCancelled, ScopeNode};
 use crate::clock::NEVER;
 use crate::sched::{Interrupt, Shared};
 use crate::scope::CancelHandle;
-use crate::task::{Cx, TaskOptions};
+use crate::task::{Cx, Task, TaskOptions};
 
 use super::error::{Errors, NurseryError, NurseryPanic, Stopped};
 use super::failure_notice;
@@ -33,12 +33,16 @@ struct Failures<E> {
 }
 
 impl<E> NurseryCore<E> {
-    pub(crate) fn new(shared: &Arc<Shared>) -> NurseryCore<E> {
+    /// A nursery of the running task, whose node is entered next.
+    pub(crate) fn new(task: &Task) -> NurseryCore<E> {
         NurseryCore {
             node: ScopeNode::new(false, NEVER),
-            group: Group::new(),
-            failures: Mutex::new(Failures { errors: Vec::new(), panics: Vec::new() }),
-            shared: NonNull::from(&**shared),
+            group: Group::new(task.branch()),
+            failures: Mutex::new(Failures {
+                errors: Vec::new(),
+                panics: Vec::new(),
+            }),
+            shared: NonNull::from(&**task.worker().shared()),
         }
     }
 
@@ -55,8 +59,7 @@ impl<E> NurseryCore<E> {
     }
 
     pub(crate) fn handle(&self) -> CancelHandle {
-        let owner = self.group.owner().expect("the nursery is open");
-        CancelHandle::new(Arc::clone(self.node.shared(owner)), self.shared().timeline())
+        CancelHandle::new(self.group.share(), self.shared().timeline())
     }
 
     fn record(&self, add: impl FnOnce(&mut Failures<E>)) {
@@ -66,7 +69,12 @@ impl<E> NurseryCore<E> {
     /// Keeps a panic and cancels the nursery.
     pub(crate) fn panicked(&self, payload: Box<dyn Any + Send>, task: &str, what: &str) {
         self.record(|failures| failures.panics.push(payload));
-        self.group.cancel(failure_notice(CancelSource::ChildPanicked, what, "panicked", task));
+        self.group.cancel(failure_notice(
+            CancelSource::ChildPanicked,
+            what,
+            "panicked",
+            task,
+        ));
     }
 
     /// Waits until no child is left, whatever is cancelled meanwhile.
@@ -86,14 +94,28 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
     pub(crate) fn fail(&self, error: E, task: &str, what: &str) {
         // Which cancellations are the nursery's own is decided by its owner, at the end.
         self.record(|failures| failures.errors.push(error));
-        self.group.cancel(failure_notice(CancelSource::ChildFailed, what, "failed", task));
+        self.group.cancel(failure_notice(
+            CancelSource::ChildFailed,
+            what,
+            "failed",
+            task,
+        ));
     }
 
     /// After the node was left: sorts the failures.
-    pub(crate) fn sort(self) -> Sorted<E> {
-        let failures = self.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut sorted = Sorted { panics: failures.panics, errors: Vec::new(), cancelled: None };
-        for error in failures.errors {
+    pub(crate) fn sort(&mut self) -> Sorted<E> {
+        let failures = self
+            .failures
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let panics = std::mem::take(&mut failures.panics);
+        let errors = std::mem::take(&mut failures.errors);
+        let mut sorted = Sorted {
+            panics,
+            errors: Vec::new(),
+            cancelled: None,
+        };
+        for error in errors {
             match error.cancelled() {
                 Some(cancelled) if self.node.owns(cancelled) => {}
                 Some(cancelled) => {
@@ -107,7 +129,15 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
     }
 
     /// The nursery's outcome; `value` is `None` if the body failed.
-    pub(crate) fn into_result<R>(self, value: Option<R>) -> Result<R, NurseryError<E>> {
+    pub(crate) fn result<R>(&mut self, value: Option<R>) -> Result<R, NurseryError<E>> {
+        let failures = self
+            .failures
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if failures.errors.is_empty() && failures.panics.is_empty() {
+            // A body without a value has left an error.
+            return value.ok_or(NurseryError::Stopped(Stopped));
+        }
         let mut sorted = self.sort();
         sorted.resume_panic();
         if let Some(errors) = Errors::new(sorted.errors) {

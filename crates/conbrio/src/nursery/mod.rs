@@ -85,11 +85,18 @@ impl Cx {
         E: MaybeCancelled + Send + 'static,
     {
         let task = self.anchor();
-        let core = NurseryCore::new(task.worker().shared());
+        let mut core = NurseryCore::new(task);
         // SAFETY: on the home worker; `core` is not moved before `leave` below, and nothing between
         // here and there unwinds: the body is caught, and the wait does not call foreign code.
-        unsafe { core.node.enter(task.branch(), task.worker(), Some(&core.group)) };
-        let nursery = Nursery { core: &core, scope: PhantomData, env: PhantomData };
+        unsafe {
+            core.node
+                .enter(task.branch(), task.worker(), Some(&core.group))
+        };
+        let nursery = Nursery {
+            core: &core,
+            scope: PhantomData,
+            env: PhantomData,
+        };
         let body = catch_unwind(AssertUnwindSafe(|| body(self, &nursery)));
         let value = match body {
             Ok(Ok(value)) => Some(value),
@@ -105,7 +112,7 @@ impl Cx {
         core.wait_for_children(self);
         // SAFETY: on the home worker, and no child is left.
         unsafe { core.node.leave(task.worker()) };
-        core.into_result(value)
+        core.result(value)
     }
 }
 
@@ -181,7 +188,8 @@ where
         F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
         T: 'scope,
     {
-        self.core.spawn_local(self.core.default_options::<F>(), cx, f)
+        self.core
+            .spawn_local(self.core.default_options::<F>(), cx, f)
     }
 
     /// Names a child before it is spawned, or gives it another stack.
@@ -261,14 +269,22 @@ where
     /// fails with [`Cancelled`](crate::Cancelled). Repeating it has no effect.
     #[track_caller]
     pub fn cancel(&self) {
-        self.core.group.cancel(notice_here(CancelSource::Explicit, None, Location::caller()));
+        self.core.group.cancel(notice_here(
+            CancelSource::Explicit,
+            None,
+            Location::caller(),
+        ));
     }
 
     /// As [`cancel`](Nursery::cancel), with a reason that whoever is cancelled can read.
     #[track_caller]
     pub fn cancel_with(&self, reason: impl Into<String>) {
         let reason = Some(reason.into());
-        self.core.group.cancel(notice_here(CancelSource::Explicit, reason, Location::caller()));
+        self.core.group.cancel(notice_here(
+            CancelSource::Explicit,
+            reason,
+            Location::caller(),
+        ));
     }
 
     /// Asks body and children to end gracefully, and cancels them when `grace` is over.
@@ -311,12 +327,7 @@ impl<E> std::fmt::Debug for Nursery<'_, '_, E> {
 }
 
 /// Used by the source notices of failures.
-pub(crate) fn failure_notice(
-    source: CancelSource,
-    what: &str,
-    verb: &str,
-    task: &str,
-) -> Notice {
+pub(crate) fn failure_notice(source: CancelSource, what: &str, verb: &str, task: &str) -> Notice {
     Notice {
         source,
         reason: Some(format!("{what} {verb}")),

@@ -71,7 +71,10 @@ impl Builder {
     /// If it is zero.
     #[track_caller]
     pub fn workers(mut self, workers: usize) -> Builder {
-        assert!(workers > 0, "a runtime has at least one worker: `Builder::workers(0)` makes none");
+        assert!(
+            workers > 0,
+            "a runtime has at least one worker: `Builder::workers(0)` makes none"
+        );
         self.workers = Some(workers);
         self
     }
@@ -88,18 +91,23 @@ impl Builder {
 
     /// Names the worker threads; `name` gets the number of the worker. The first worker is the calling
     /// thread, which keeps its name.
-    pub fn thread_name(mut self, name: impl Fn(usize) -> String + Send + Sync + 'static) -> Builder {
+    pub fn thread_name(
+        mut self,
+        name: impl Fn(usize) -> String + Send + Sync + 'static,
+    ) -> Builder {
         self.thread_name = Arc::new(name);
         self
     }
 
-    /// Called on each worker's thread before it runs tasks, with the number of the worker.
+    /// Called on each worker's thread before it runs tasks, with the number of the worker. A panic in it
+    /// aborts the process.
     pub fn on_thread_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
         self.on_thread_start = Some(Arc::new(hook));
         self
     }
 
-    /// Called on each worker's thread after its last task, with the number of the worker.
+    /// Called on each worker's thread after its last task, with the number of the worker. A panic in it
+    /// aborts the process.
     pub fn on_thread_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
         self.on_thread_stop = Some(Arc::new(hook));
         self
@@ -165,13 +173,17 @@ impl Builder {
             Some(workers) => workers,
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let (shared, mut queues) = Shared::new(workers, Arc::clone(&self.clock), SharedOptions {
-            stack_bytes: self.stack_bytes,
-            seed: self.seed,
-            reactor,
-            blocking_threads_max: self.blocking_threads_max,
-            blocking_idle: self.blocking_idle,
-        });
+        let (shared, mut queues) = Shared::new(
+            workers,
+            Arc::clone(&self.clock),
+            SharedOptions {
+                stack_bytes: self.stack_bytes,
+                seed: self.seed,
+                reactor,
+                blocking_threads_max: self.blocking_threads_max,
+                blocking_idle: self.blocking_idle,
+            },
+        );
         let first_queue = queues.remove(0);
         let (ready, readiness) = mpsc::channel();
         let outcome = std::thread::scope(|scope| {
@@ -199,7 +211,10 @@ impl Builder {
             }
             drop(ready);
             let worker = self.make_worker(Arc::clone(&shared), 0, first_queue)?;
-            readiness.iter().take(workers - 1).collect::<Result<(), StartError>>()?;
+            readiness
+                .iter()
+                .take(workers - 1)
+                .collect::<Result<(), StartError>>()?;
             Ok(self.run_main(&worker, main))
         });
         shared.pool().join();
@@ -224,13 +239,9 @@ impl Builder {
 
     /// Runs a worker on the calling thread until the runtime stops.
     fn work(&self, (worker, _signal_stack): &(Worker, AlternateStack)) {
-        if let Some(hook) = &self.on_thread_start {
-            hook(worker.index());
-        }
+        call_hook(self.on_thread_start.as_ref(), worker.index());
         worker.run();
-        if let Some(hook) = &self.on_thread_stop {
-            hook(worker.index());
-        }
+        call_hook(self.on_thread_stop.as_ref(), worker.index());
     }
 
     /// Runs the main task, and with it everything, on the calling thread.
@@ -239,7 +250,10 @@ impl Builder {
         F: FnOnce(&mut Cx) -> R,
     {
         let mut outcome = None;
-        let options = TaskOptions { name: "main".into(), stack_bytes: self.stack_bytes };
+        let options = TaskOptions {
+            name: "main".into(),
+            stack_bytes: self.stack_bytes,
+        };
         // From here on the task points into this frame.
         let guard = AbortGuard::new("the first worker left its loop early");
         // SAFETY: `outcome`, and what `main` borrows, stay until `work` has returned, when the task has
@@ -249,6 +263,15 @@ impl Builder {
         self.work(worker);
         guard.disarm();
         outcome.expect("the runtime stops when the main task has ended")
+    }
+}
+
+/// A hook that panics would leave the runtime without a worker that others count on.
+fn call_hook(hook: Option<&Hook>, index: usize) {
+    if let Some(hook) = hook {
+        let guard = AbortGuard::new("a thread hook of the `Builder` panicked");
+        hook(index);
+        guard.disarm();
     }
 }
 

@@ -41,31 +41,34 @@ impl Worker {
 
     fn run_until_stopped(&self) {
         loop {
-            self.drain_inbox();
+            if !self.remote().inbox.is_empty() {
+                self.drain_inbox();
+            }
             if let Some(runnable) = self.pick() {
                 self.run_one(runnable);
                 if self.picks.get().wrapping_sub(self.polled_at.get()) >= POLL_INTERVAL {
                     self.look_around();
                 }
-                continue;
-            }
-            if self.promote_yielded() {
-                if self.time_was_changed() {
-                    self.look_around();
-                }
-                continue;
-            }
-            self.look_around();
-            if self.has_work() {
-                continue;
-            }
-            if self.shared().is_stopping() {
+            } else if !self.rest() {
                 return;
             }
-            if !self.search() {
-                self.sleep();
-            }
         }
+    }
+
+    /// Nothing can run: looks for something, or sleeps. `false` when the runtime stops.
+    #[cold]
+    fn rest(&self) -> bool {
+        self.look_around();
+        if self.has_work() {
+            return true;
+        }
+        if self.shared().is_stopping() {
+            return false;
+        }
+        if !self.search() {
+            self.sleep();
+        }
+        true
     }
 
     fn run_one(&self, runnable: NonNull<Runnable>) {
@@ -79,11 +82,29 @@ impl Worker {
     fn pick(&self) -> Option<NonNull<Runnable>> {
         let pick = self.picks.get().wrapping_add(1);
         self.picks.set(pick);
-        if pick % 2 == 0 {
+        let picked = if pick % 2 == 0 {
             self.pick_child(pick).or_else(|| self.pick_woken())
         } else {
             self.pick_woken().or_else(|| self.pick_child(pick))
+        };
+        picked.or_else(|| self.pick_yielded())
+    }
+
+    /// What yielded has its turn when nothing else waits.
+    #[inline]
+    fn pick_yielded(&self) -> Option<NonNull<Runnable>> {
+        if self.time_was_changed() {
+            self.look_around();
         }
+        {
+            let mut yielded = self.yielded.borrow_mut();
+            if yielded.is_empty() {
+                return None;
+            }
+            // Both queues keep their buffers: no allocation in steady state.
+            std::mem::swap(&mut *yielded, &mut *self.woken.borrow_mut());
+        }
+        self.pick_woken()
     }
 
     #[inline]
@@ -121,16 +142,6 @@ impl Worker {
         }
     }
 
-    fn promote_yielded(&self) -> bool {
-        let mut yielded = self.yielded.borrow_mut();
-        if yielded.is_empty() {
-            return false;
-        }
-        // Both queues keep their buffers: no allocation in steady state.
-        std::mem::swap(&mut *yielded, &mut *self.woken.borrow_mut());
-        true
-    }
-
     fn has_work(&self) -> bool {
         !self.woken.borrow().is_empty()
             || !self.children.is_empty()
@@ -145,11 +156,13 @@ impl Worker {
     /// Takes in completions and expired timers, without sleeping.
     fn look_around(&self) {
         self.polled_at.set(self.picks.get());
-        self.seen_time_changes.set(self.shared().time_changes.load(Ordering::SeqCst));
+        self.seen_time_changes
+            .set(self.shared().time_changes.load(Ordering::SeqCst));
         if self.reactor.in_flight() > 0 {
             self.poll(Timeout::Now);
         }
         self.fire_expired();
+        self.take_injected();
         // What yielded long ago must not wait until there is nothing else to do.
         if !self.yielded.borrow().is_empty() {
             let mut yielded = self.yielded.borrow_mut();
@@ -165,7 +178,8 @@ impl Worker {
         }
         let any = !completions.is_empty();
         for completion in completions.drain(..) {
-            let wait: *const IoWait = std::ptr::with_exposed_provenance(completion.token.0 as usize);
+            let wait: *const IoWait =
+                std::ptr::with_exposed_provenance(completion.token.0 as usize);
             // SAFETY: the token is the address of an `IoWait` whose frame stays until its wait has
             // ended, which is now (rule D1 of the driver); waking only marks the runnable.
             let wait = unsafe { &*wait };
@@ -204,17 +218,21 @@ impl Worker {
             }
         }
         let last = crew.searching.fetch_sub(1, Ordering::SeqCst) == 1;
-        if found && last && !self.children.is_empty() {
-            // There was more than one: the next thief is woken by the one that found it.
-            self.wake_a_thief();
+        if found && last {
+            // The one that found something wakes the next: to take of the rest, or to be the sentinel in
+            // its place.
+            let rest = !self.children.is_empty();
+            if rest || !crew.sentinel.load(Ordering::Relaxed) {
+                self.wake_a_thief();
+            }
         }
         found || self.has_work()
     }
 
     fn steal(&self) -> bool {
         let shared = self.shared();
-        if let Steal::Success(child) = shared.injector.steal() {
-            self.children.push(child);
+        self.take_injected();
+        if !self.children.is_empty() {
             return true;
         }
         let workers = shared.workers();
@@ -277,8 +295,8 @@ impl Worker {
             || shared.time_changes.load(Ordering::SeqCst) != self.seen_time_changes.get()
             || (!watched && shared.quiet.is_watched());
         if disturbed {
+            // Whatever it was, the loop comes across it.
             shared.crew.rise(&remote.status);
-            self.take_injected();
             return;
         }
         let until_deadline = match next {
@@ -307,7 +325,9 @@ impl Worker {
                 self.poll(until_deadline.map_or(Timeout::Never, timeout_of));
                 return;
             }
-            let (Some(hope), Some(cushion)) = (prospect, cushion) else { return };
+            let (Some(hope), Some(cushion)) = (prospect, cushion) else {
+                return;
+            };
             if self.poll(timeout_of(cushion)) || !self.lies() {
                 return;
             }
@@ -349,6 +369,9 @@ impl Worker {
     }
 
     fn take_injected(&self) {
+        if self.shared().injector.is_empty() {
+            return;
+        }
         if let Steal::Success(child) = self.shared().injector.steal() {
             self.children.push(child);
         }
@@ -356,5 +379,9 @@ impl Worker {
 }
 
 fn timeout_of(duration: Duration) -> Timeout {
-    if duration.is_zero() { Timeout::Now } else { Timeout::After(duration) }
+    if duration.is_zero() {
+        Timeout::Now
+    } else {
+        Timeout::After(duration)
+    }
 }

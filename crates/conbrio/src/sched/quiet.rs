@@ -61,9 +61,18 @@ impl Shared {
         cushion: Duration,
     ) -> SettleTicket {
         self.quiet.watchers.fetch_add(1, Ordering::SeqCst);
-        let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
+        let mut settlers = self
+            .quiet
+            .settlers
+            .lock()
+            .expect("nothing panics under this lock");
         let ticket = settlers.last().map_or(0, |s| s.ticket) + 1;
-        settlers.push(Settler { cushion, task, sequence, ticket });
+        settlers.push(Settler {
+            cushion,
+            task,
+            sequence,
+            ticket,
+        });
         drop(settlers);
         // Workers that sleep already, before anybody watched, look again and publish their deadlines.
         for remote in &self.remotes {
@@ -74,7 +83,11 @@ impl Shared {
 
     /// Takes back a registration; `false` if the task has been woken for it.
     pub(crate) fn stop_watching(&self, ticket: SettleTicket) -> bool {
-        let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
+        let mut settlers = self
+            .quiet
+            .settlers
+            .lock()
+            .expect("nothing panics under this lock");
         let found = settlers.iter().position(|s| s.ticket == ticket.0);
         if let Some(at) = found {
             settlers.remove(at);
@@ -89,9 +102,16 @@ impl Shared {
         if self.crew.sleeping.load(Ordering::SeqCst) != self.workers() {
             return None;
         }
-        let settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
+        let settlers = self
+            .quiet
+            .settlers
+            .lock()
+            .expect("nothing panics under this lock");
         if let Some(cushion) = settlers.iter().map(|s| s.cushion).min() {
-            return Some(Prospect { awakenings, cushion });
+            return Some(Prospect {
+                awakenings,
+                cushion,
+            });
         }
         drop(settlers);
         self.timeline().clock().is_virtual().then_some(Prospect {
@@ -108,11 +128,18 @@ impl Shared {
         if !undisturbed {
             return None;
         }
-        let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
+        let mut settlers = self
+            .quiet
+            .settlers
+            .lock()
+            .expect("nothing panics under this lock");
         // Tasks in `settle` come before the clock: time stands still while somebody waits for quiet.
         if let Some(shortest) = settlers.iter().map(|s| s.cushion).min() {
             if shortest > prospect.cushion {
-                return Some(Prospect { cushion: shortest, ..prospect });
+                return Some(Prospect {
+                    cushion: shortest,
+                    ..prospect
+                });
             }
             let mut ready = Vec::new();
             settlers.retain_mut(|s| {
@@ -136,10 +163,15 @@ impl Shared {
             return None;
         }
         let next = self.earliest();
-        let next = (next != NEVER).then(|| self.timeline().instant(next)).flatten();
+        let next = (next != NEVER)
+            .then(|| self.timeline().instant(next))
+            .flatten();
         match self.timeline().clock().on_idle(next, prospect.cushion) {
             Idle::Sleep | Idle::Jumped => None,
-            Idle::AskAgainAfter(cushion) => Some(Prospect { cushion, ..prospect }),
+            Idle::AskAgainAfter(cushion) => Some(Prospect {
+                cushion,
+                ..prospect
+            }),
         }
     }
 

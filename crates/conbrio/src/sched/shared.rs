@@ -64,7 +64,10 @@ impl Remote {
     }
 
     pub(super) fn set_notifier(&self, notifier: Notifier) {
-        assert!(self.notifier.set(notifier).is_ok(), "a worker enters its place once");
+        assert!(
+            self.notifier.set(notifier).is_ok(),
+            "a worker enters its place once"
+        );
     }
 
     /// How many children it has or is about to have: what placement compares.
@@ -180,7 +183,9 @@ impl Shared {
         self.time_changes.fetch_add(1, Ordering::SeqCst);
         self.wake_all();
         // Whoever moved the clock from inside sees the effect at once.
-        if let Some(worker) = Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self)) {
+        if let Some(worker) =
+            Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self))
+        {
             worker.fire_expired();
         }
     }

@@ -24,7 +24,12 @@ pub(crate) fn notice_here(
     let running = Worker::current().and_then(Worker::running);
     // SAFETY: only tasks are run by workers of this crate, and the running one is alive.
     let task = running.map(|r| unsafe { r.cast::<Task>().as_ref() }.name().to_owned());
-    Notice { source, reason, task, location: Some(location) }
+    Notice {
+        source,
+        reason,
+        task,
+        location: Some(location),
+    }
 }
 
 /// A region of code that is cancelled as one; handed to the closure of [`Cx::cancel_scope`].
@@ -48,7 +53,11 @@ impl CancelScope<'_> {
     /// As [`cancel`](CancelScope::cancel), with a reason that whoever is cancelled can read.
     #[track_caller]
     pub fn cancel_with(&self, reason: impl Into<String>) {
-        let notice = notice_here(CancelSource::Explicit, Some(reason.into()), Location::caller());
+        let notice = notice_here(
+            CancelSource::Explicit,
+            Some(reason.into()),
+            Location::caller(),
+        );
         self.node.cancel(self.task.worker(), notice);
     }
 
@@ -59,7 +68,8 @@ impl CancelScope<'_> {
     pub fn shutdown(&self, grace: Duration) {
         let worker = self.task.worker();
         let notice = notice_here(CancelSource::Explicit, None, Location::caller());
-        self.node.shut_down(worker, notice, worker.shared().timeline().after(grace));
+        self.node
+            .shut_down(worker, notice, worker.shared().timeline().after(grace));
     }
 
     /// Whether the scope was cancelled: by request, or because its deadline passed.
@@ -69,7 +79,11 @@ impl CancelScope<'_> {
 
     /// The deadline of this scope itself.
     pub fn deadline(&self) -> Option<Instant> {
-        self.task.worker().shared().timeline().instant(self.node.deadline())
+        self.task
+            .worker()
+            .shared()
+            .timeline()
+            .instant(self.node.deadline())
     }
 
     /// Moves the deadline, or takes it away. A scope that is cancelled already stays so.
@@ -82,7 +96,8 @@ impl CancelScope<'_> {
     /// Moves the deadline to `timeout` from now.
     pub fn set_timeout(&self, timeout: Duration) {
         let worker = self.task.worker();
-        self.node.set_deadline(worker, worker.shared().timeline().after(timeout));
+        self.node
+            .set_deadline(worker, worker.shared().timeline().after(timeout));
     }
 
     /// Whether cancellations of scopes outside are hidden inside this one.
@@ -98,8 +113,8 @@ impl CancelScope<'_> {
 
     /// A handle that cancels this scope from anywhere. It may outlive the scope.
     pub fn handle(&self) -> CancelHandle {
-        let shared = self.node.shared(self.task.pointer());
-        CancelHandle::new(shared.clone(), self.task.worker().shared().timeline())
+        let shared = self.node.share(self.task.pointer());
+        CancelHandle::new(shared, self.task.worker().shared().timeline())
     }
 }
 
@@ -108,7 +123,10 @@ impl std::fmt::Debug for CancelScope<'_> {
         f.debug_struct("CancelScope")
             .field("cancelled", &self.is_cancelled())
             .field("shielded", &self.is_shielded())
-            .field("deadline", &describe_deadline(self.task, self.node.deadline()))
+            .field(
+                "deadline",
+                &describe_deadline(self.task, self.node.deadline()),
+            )
             .finish()
     }
 }
@@ -126,13 +144,31 @@ fn describe_deadline(task: &Task, deadline: Ticks) -> String {
 }
 
 impl Cx {
+    /// A scope that ends `timeout` from now.
+    fn node_after(&self, shield: bool, timeout: Duration) -> ScopeNode {
+        let deadline = self.task().worker().shared().timeline().after(timeout);
+        if timeout.is_zero() {
+            ScopeNode::expired(shield, deadline)
+        } else {
+            ScopeNode::new(shield, deadline)
+        }
+    }
+
     /// Enters a scope, runs `f` in it, and leaves the scope, whatever `f` does.
-    fn in_scope<R>(&mut self, node: &ScopeNode, f: impl FnOnce(&mut Cx, &CancelScope<'_>) -> R) -> R {
+    fn in_scope<R>(
+        &mut self,
+        node: &ScopeNode,
+        f: impl FnOnce(&mut Cx, &CancelScope<'_>) -> R,
+    ) -> R {
         let task = self.anchor();
         let worker = task.worker();
         // SAFETY: on the home worker; the caller's `node` is left below, also if `f` panics.
         unsafe { node.enter(task.branch(), worker, None) };
-        let scope = CancelScope { node, task, stays_in_its_task: PhantomData };
+        let scope = CancelScope {
+            node,
+            task,
+            stays_in_its_task: PhantomData,
+        };
         let result = catch_unwind(AssertUnwindSafe(|| f(self, &scope)));
         // SAFETY: entered above; scopes nest, as they are closures.
         unsafe { node.leave(worker) };
@@ -218,8 +254,7 @@ impl Cx {
         timeout: Duration,
         f: impl FnOnce(&mut Cx) -> Result<R, E>,
     ) -> Result<Option<R>, E> {
-        let deadline = self.task().worker().shared().timeline().after(timeout);
-        self.in_absorbing_scope(&ScopeNode::new(false, deadline), |cx, _| f(cx))
+        self.in_absorbing_scope(&self.node_after(false, timeout), |cx, _| f(cx))
     }
 
     /// Runs `f`, and cancels it at `deadline`: then the result is `Ok(None)`.
@@ -232,8 +267,14 @@ impl Cx {
         deadline: Instant,
         f: impl FnOnce(&mut Cx) -> Result<R, E>,
     ) -> Result<Option<R>, E> {
-        let deadline = self.task().worker().shared().timeline().ticks(deadline);
-        self.in_absorbing_scope(&ScopeNode::new(false, deadline), |cx, _| f(cx))
+        let timeline = self.task().worker().shared().timeline();
+        let deadline = timeline.ticks(deadline);
+        let node = if deadline <= timeline.now() {
+            ScopeNode::expired(false, deadline)
+        } else {
+            ScopeNode::new(false, deadline)
+        };
+        self.in_absorbing_scope(&node, |cx, _| f(cx))
     }
 
     /// Runs `f`, and fails with [`TimedOut`] if it has not completed when `timeout` has passed.
@@ -341,8 +382,7 @@ impl Cx {
         limit: Duration,
         f: impl FnOnce(&mut Cx) -> Result<R, E>,
     ) -> Result<Option<R>, E> {
-        let deadline = self.task().worker().shared().timeline().after(limit);
-        self.in_absorbing_scope(&ScopeNode::new(true, deadline), |cx, _| f(cx))
+        self.in_absorbing_scope(&self.node_after(true, limit), |cx, _| f(cx))
     }
 
     /// The earliest deadline that is in force here, over all scopes and nurseries up to a shield.
@@ -350,7 +390,11 @@ impl Cx {
     /// A cancelled scope counts as a deadline that has passed long ago.
     pub fn deadline(&self) -> Option<Instant> {
         self.look_up();
-        self.task().worker().shared().timeline().instant(self.task().branch().deadline())
+        self.task()
+            .worker()
+            .shared()
+            .timeline()
+            .instant(self.task().branch().deadline())
     }
 
     /// Whether a scope or nursery around the caller was asked to end gracefully, or is cancelled.

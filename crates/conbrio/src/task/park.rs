@@ -18,7 +18,10 @@ impl Cx {
     #[inline]
     pub(crate) fn begin_wait(&self) -> Waiter {
         let task = self.task();
-        Waiter { runnable: task.pointer(), sequence: task.runnable().begin_wait() }
+        Waiter {
+            runnable: task.pointer(),
+            sequence: task.runnable().begin_wait(),
+        }
     }
 
     /// Stops until the wait that was begun last is ended, or `interrupt` allows a request to end it.
@@ -79,7 +82,8 @@ impl Cx {
 
     /// After an interrupted wait: why.
     pub(crate) fn why_interrupted(&self) -> Cancelled {
-        self.cancellation().unwrap_or_else(|| abort("a wait was interrupted without a reason"))
+        self.cancellation()
+            .unwrap_or_else(|| abort("a wait was interrupted without a reason"))
     }
 
     /// Fails if a scope around the caller is cancelled, and lets other tasks run if this one has had
@@ -114,7 +118,9 @@ impl Cx {
         let fuel = task.fuel().get().wrapping_sub(1);
         task.fuel().set(fuel);
         // One branch: nothing to see, fuel left, and not unwinding.
-        if u32::from(task.runnable().attention()) | u32::from(fuel == 0) | u32::from(panicking()) != 0 {
+        if u32::from(task.runnable().attention()) | u32::from(fuel == 0) | u32::from(panicking())
+            != 0
+        {
             return self.checkpoint_slow();
         }
         Ok(())
@@ -136,7 +142,11 @@ impl Cx {
     /// # Cancellation
     ///
     /// Sees a cancellation, but is not a checkpoint: it does not give way.
+    #[inline]
     pub fn checkpoint_if_cancelled(&mut self) -> Result<(), Cancelled> {
+        if u32::from(self.task().runnable().attention()) | u32::from(panicking()) == 0 {
+            return Ok(());
+        }
         match self.cancellation() {
             Some(cancelled) => Err(cancelled),
             None => Ok(()),
@@ -156,6 +166,7 @@ impl Cx {
     /// ```
     /// conbrio::run(|cx| cx.yield_now()).unwrap();
     /// ```
+    #[inline]
     pub fn yield_now(&mut self) -> Result<(), Cancelled> {
         self.checkpoint_if_cancelled()?;
         self.give_way();

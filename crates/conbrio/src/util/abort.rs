@@ -10,8 +10,8 @@ use std::io::Write;
 pub(crate) fn abort(message: &str) -> ! {
     let _ = writeln!(
         std::io::stderr().lock(),
-        "conbrio: {message}; this is a bug in conbrio or in unsafe code, and the process is aborted \
-         because tasks borrow from each other"
+        "conbrio: {message}; the process is aborted, because tasks borrow from each other and none of \
+         them may be left behind"
     );
     std::process::abort()
 }

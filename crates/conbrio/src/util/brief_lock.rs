@@ -29,7 +29,10 @@ unsafe impl<T: Send> Sync for BriefLock<T> {}
 
 impl<T> BriefLock<T> {
     pub(crate) fn new(value: T) -> BriefLock<T> {
-        BriefLock { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        BriefLock {
+            held: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
     }
 
     pub(crate) fn lock(&self) -> BriefGuard<'_, T> {
@@ -61,7 +64,9 @@ impl<T> BriefLock<T> {
 
 impl<T> std::fmt::Debug for BriefLock<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BriefLock").field("held", &self.held).finish_non_exhaustive()
+        f.debug_struct("BriefLock")
+            .field("held", &self.held)
+            .finish_non_exhaustive()
     }
 }
 

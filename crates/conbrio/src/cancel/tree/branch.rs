@@ -5,14 +5,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::cancel::cancelled::{Cancelled, Notice};
-use crate::clock::Ticks;
+use crate::clock::{NEVER, Ticks};
 use crate::sched::{Interrupt, Runnable, Worker};
 
 use super::group::{Group, Waiter};
 use super::node::ScopeNode;
-use super::Effective;
+use super::{Effective, Requested};
 
-/// The cancel state of one task.
+/// The chain of scopes of one task, and what is in force in the innermost.
 pub(crate) struct Branch {
     /// The task's runnable; set when the task has its final address.
     runnable: Cell<Option<NonNull<Runnable>>>,
@@ -20,7 +20,11 @@ pub(crate) struct Branch {
     pub(super) group: Cell<Option<NonNull<Group>>>,
     pub(super) outermost: Cell<Option<NonNull<ScopeNode>>>,
     pub(super) innermost: Cell<Option<NonNull<ScopeNode>>>,
-    pub(super) current: Cell<Effective>,
+    /// The earliest deadline in force.
+    pub(super) deadline: Cell<Ticks>,
+    /// Whether `requested` is more than nothing: what the fast paths ask.
+    pub(super) is_requested: Cell<bool>,
+    requested: Cell<Requested>,
     /// Guarded by the group's lock.
     pub(super) links: UnsafeCell<Links>,
 }
@@ -43,7 +47,9 @@ impl Branch {
             group: Cell::new(None),
             outermost: Cell::new(None),
             innermost: Cell::new(None),
-            current: Cell::default(),
+            deadline: Cell::new(NEVER),
+            is_requested: Cell::new(false),
+            requested: Cell::default(),
             links: UnsafeCell::default(),
         }
     }
@@ -54,30 +60,59 @@ impl Branch {
     }
 
     pub(super) fn runnable(&self) -> &Runnable {
-        let runnable = self.runnable.get().expect("a branch is attached before it is used");
+        let runnable = self
+            .runnable
+            .get()
+            .expect("a branch is attached before it is used");
         // SAFETY: the branch is part of the task that the runnable heads.
         unsafe { runnable.as_ref() }
     }
 
     /// The cancellation in force, if there is one.
     pub(crate) fn cancellation(&self) -> Option<Cancelled> {
-        self.peek(|current| current.cancel.clone()).map(Cancelled)
+        self.requested().cancel.map(Cancelled)
     }
 
     pub(crate) fn shutdown_requested(&self) -> bool {
-        self.peek(|current| current.shutdown.is_some() || current.cancel.is_some())
+        self.is_requested.get()
     }
 
     /// The earliest deadline in force; zero if cancelled already.
     pub(crate) fn deadline(&self) -> Ticks {
-        self.peek(|current| if current.cancel.is_some() { 0 } else { current.deadline })
+        if self.is_requested.get() && self.requested().cancel.is_some() {
+            0
+        } else {
+            self.deadline.get()
+        }
     }
 
-    fn peek<R>(&self, f: impl FnOnce(&Effective) -> R) -> R {
-        let current = self.current.take();
-        let result = f(&current);
-        self.current.set(current);
-        result
+    pub(super) fn requested(&self) -> Requested {
+        if !self.is_requested.get() {
+            return Requested::default();
+        }
+        let requested = self.requested.take();
+        let clone = requested.clone();
+        self.requested.set(requested);
+        clone
+    }
+
+    /// Records what is requested in the innermost scope, for the task's checkpoints.
+    pub(super) fn set_requested(&self, requested: Requested) {
+        self.runnable().set_cancelled(requested.cancel.is_some());
+        self.is_requested.set(!requested.is_nothing());
+        self.requested.set(requested);
+    }
+
+    pub(super) fn effective(&self) -> Effective {
+        Effective {
+            requested: self.requested(),
+            deadline: self.deadline.get(),
+        }
+    }
+
+    pub(super) fn set_effective(&self, effective: Effective) {
+        self.deadline.set(effective.deadline);
+        self.set_requested(effective.requested);
     }
 
     /// *Home.* Carries requests over, computes anew what is in force, and passes changes on (rule 5).
@@ -91,7 +126,7 @@ impl Branch {
         while let Some(node) = next {
             // SAFETY: linked nodes live in frames of this task, which do not end while we look (rule 1).
             let node = unsafe { node.as_ref() };
-            node.before.set(force.clone());
+            node.set_outside(&force);
             node.take_requests(worker);
             node.apply(&mut force);
             if let Some(group) = node.group.get() {
@@ -100,10 +135,10 @@ impl Branch {
             }
             next = node.inner.get();
         }
-        let (cancelled, shutdown) = (force.cancel.is_some(), force.shutdown.is_some());
-        self.current.set(force);
+        let cancelled = force.requested.cancel.is_some();
+        let shutdown = force.requested.shutdown.is_some();
+        self.set_effective(force);
         let runnable = self.runnable();
-        runnable.set_cancelled(cancelled);
         if cancelled {
             runnable.interrupt(worker, Interrupt::OnCancel);
         } else if shutdown {
@@ -111,4 +146,3 @@ impl Branch {
         }
     }
 }
-

@@ -1,14 +1,15 @@
 //! The children of a nursery, and what is in force for them.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::cancel::cancelled::{Cancelled, Notice};
 use crate::clock::Ticks;
 use crate::sched::{Runnable, Worker};
-use crate::util::brief_lock::BriefLock;
+use crate::util::brief_lock::{BriefGuard, BriefLock};
 
 use super::branch::Branch;
+use super::shared::ScopeShared;
 use super::{Effective, Requests, settle_here, shutdown_into};
 
 /// A task that waits for something that is decided under a group's lock.
@@ -35,7 +36,10 @@ impl Wake {
             // SAFETY: as above.
             unsafe { Runnable::retain(waiter.runnable) };
         }
-        Wake { waiter, retained: !local }
+        Wake {
+            waiter,
+            retained: !local,
+        }
     }
 
     fn wake(self) {
@@ -52,6 +56,10 @@ impl Wake {
 /// The children of a nursery. It lives in the frame of the task that opened the nursery.
 pub(crate) struct Group {
     state: BriefLock<GroupState>,
+    /// The task that opened the nursery.
+    owner: NonNull<Runnable>,
+    /// The half that handles hold; made when the first is asked for.
+    shared: OnceLock<Arc<ScopeShared>>,
 }
 
 struct GroupState {
@@ -62,7 +70,6 @@ struct GroupState {
     requests: Requests,
     /// The nursery's own request, once there is one.
     notice: Option<Arc<Notice>>,
-    owner: Option<NonNull<Runnable>>,
     /// The owner, when it waits for `live` to become zero.
     waiter: Option<Waiter>,
 }
@@ -72,32 +79,41 @@ struct GroupState {
 unsafe impl Send for GroupState {}
 
 impl Group {
-    pub(crate) fn new() -> Group {
+    /// A group whose node is about to be entered in `branch`.
+    pub(crate) fn new(branch: &Branch) -> Group {
         Group {
             state: BriefLock::new(GroupState {
                 first: None,
                 live: 0,
-                effective: Effective::default(),
+                effective: branch.effective(),
                 requests: Requests::default(),
                 notice: None,
-                owner: None,
                 waiter: None,
             }),
+            owner: NonNull::from(branch.runnable()),
+            shared: OnceLock::new(),
         }
     }
 
-    pub(super) fn begin(&self, effective: &Effective, owner: NonNull<Runnable>) {
-        let mut state = self.state.lock();
-        state.effective = effective.clone();
-        state.owner = Some(owner);
+    /// The half that handles hold.
+    pub(crate) fn share(&self) -> Arc<ScopeShared> {
+        let notice = || self.state.lock().notice.clone();
+        Arc::clone(
+            self.shared
+                .get_or_init(|| Arc::new(ScopeShared::new(self.owner, notice()))),
+        )
+    }
+
+    pub(super) fn shared_if_any(&self) -> Option<&Arc<ScopeShared>> {
+        self.shared.get()
     }
 
     pub(super) fn effective_for(&self, branch: &Branch) -> Effective {
         let state = self.state.lock();
         let mut effective = state.effective.clone();
-        if effective.cancel.is_none() {
+        if effective.requested.cancel.is_none() {
             // SAFETY: links are guarded by the lock that we hold.
-            effective.cancel = unsafe { &*branch.links.get() }.request.clone();
+            effective.requested.cancel = unsafe { &*branch.links.get() }.request.clone();
         }
         effective
     }
@@ -117,8 +133,8 @@ impl Group {
     pub(super) fn set_effective(&self, force: &Effective) {
         let mut state = self.state.lock();
         let mut force = force.clone();
-        if force.cancel.is_none() {
-            force.cancel = state.notice.clone();
+        if force.requested.cancel.is_none() {
+            force.requested.cancel = state.notice.clone();
         }
         if !state.effective.same(&force) {
             state.effective = force;
@@ -133,10 +149,9 @@ impl Group {
         state.link(branch);
         state.live += 1;
         // The branch has no home yet, so that it is still ours to write (rule 1).
-        let cancelled = state.effective.cancel.is_some();
-        branch.current.set(state.effective.clone());
+        let effective = state.effective.clone();
         drop(state);
-        branch.runnable().set_cancelled(cancelled);
+        branch.set_effective(effective);
     }
 
     /// The last thing that a task does: it is no longer a child of anything.
@@ -169,7 +184,7 @@ impl Group {
         before_leaving: impl FnOnce(),
     ) {
         let mut old = from.state.lock();
-        if old.effective.cancel.is_some() {
+        if old.effective.requested.cancel.is_some() {
             return;
         }
         before_leaving();
@@ -205,11 +220,6 @@ impl Group {
         }
         state.waiter = Some(waiter);
         false
-    }
-
-    /// The task that opened the nursery.
-    pub(crate) fn owner(&self) -> Option<NonNull<Runnable>> {
-        self.state.lock().owner
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -272,7 +282,13 @@ impl Group {
 
     /// What ends the children now, if anything does.
     pub(crate) fn cancellation(&self) -> Option<Cancelled> {
-        self.state.lock().effective.cancel.clone().map(Cancelled)
+        self.state
+            .lock()
+            .effective
+            .requested
+            .cancel
+            .clone()
+            .map(Cancelled)
     }
 
     /// Cancels the nursery, from anywhere inside it; the first request wins.
@@ -283,12 +299,11 @@ impl Group {
         }
         let notice = Arc::new(notice);
         state.notice = Some(Arc::clone(&notice));
-        if state.effective.cancel.is_none() {
-            state.effective.cancel = Some(notice);
+        if state.effective.requested.cancel.is_none() {
+            state.effective.requested.cancel = Some(notice);
             state.poke_children();
         }
-        state.poke_owner();
-        drop(state);
+        self.poke_owner(state);
         settle_here();
     }
 
@@ -296,13 +311,19 @@ impl Group {
     pub(crate) fn shut_down(&self, notice: Notice, deadline: Ticks) {
         let mut state = self.state.lock();
         shutdown_into(&mut state.requests, notice, deadline);
-        if state.effective.shutdown.is_none() {
-            state.effective.shutdown = state.requests.shutdown.clone();
+        if state.effective.requested.shutdown.is_none() {
+            state.effective.requested.shutdown = state.requests.shutdown.clone();
             state.poke_children();
         }
-        state.poke_owner();
-        drop(state);
+        self.poke_owner(state);
         settle_here();
+    }
+
+    /// Tells the owner under the lock: it cannot have left the nursery while somebody is inside.
+    fn poke_owner(&self, state: BriefGuard<'_, GroupState>) {
+        // SAFETY: the owner waits for its children before it ends, and whoever calls is inside.
+        unsafe { Runnable::poke(self.owner) };
+        drop(state);
     }
 }
 
@@ -352,13 +373,6 @@ impl GroupState {
             unsafe { Runnable::poke(NonNull::from(branch.runnable())) };
             // SAFETY: links are guarded by the lock, which the caller holds.
             next = unsafe { (*branch.links.get()).next };
-        }
-    }
-
-    fn poke_owner(&self) {
-        if let Some(owner) = self.owner {
-            // SAFETY: the owner waits for its children before it ends, and whoever calls is inside.
-            unsafe { Runnable::poke(owner) };
         }
     }
 }

@@ -43,20 +43,33 @@ pub(crate) use group::{Group, Waiter};
 pub(crate) use node::ScopeNode;
 pub(crate) use shared::ScopeShared;
 
-/// What is in force at some place of the tree.
+/// What was asked of a scope, or is asked of the code at some place of the tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Requested {
+    pub(crate) cancel: Option<Arc<Notice>>,
+    pub(crate) shutdown: Option<Arc<Notice>>,
+}
+
+impl Requested {
+    fn is_nothing(&self) -> bool {
+        self.cancel.is_none() && self.shutdown.is_none()
+    }
+}
+
+/// What is in force at some place of the tree: of each sort the outermost that no shield hides.
 #[derive(Clone, Debug)]
 pub(crate) struct Effective {
-    /// The outermost cancellation that no shield hides.
-    pub(crate) cancel: Option<Arc<Notice>>,
-    /// The outermost shutdown request that no shield hides.
-    pub(crate) shutdown: Option<Arc<Notice>>,
-    /// The earliest deadline that no shield hides.
+    pub(crate) requested: Requested,
+    /// The earliest deadline.
     pub(crate) deadline: Ticks,
 }
 
 impl Default for Effective {
     fn default() -> Effective {
-        Effective { cancel: None, shutdown: None, deadline: NEVER }
+        Effective {
+            requested: Requested::default(),
+            deadline: NEVER,
+        }
     }
 }
 
@@ -67,8 +80,8 @@ impl Effective {
             (None, None) => true,
             _ => false,
         };
-        same(&self.cancel, &other.cancel)
-            && same(&self.shutdown, &other.shutdown)
+        same(&self.requested.cancel, &other.requested.cancel)
+            && same(&self.requested.shutdown, &other.requested.shutdown)
             && self.deadline == other.deadline
     }
 }
@@ -97,4 +110,3 @@ fn settle_here() {
         worker.drain_inbox();
     }
 }
-

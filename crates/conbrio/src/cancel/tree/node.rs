@@ -1,8 +1,11 @@
 //! One cancel scope.
+//!
+//! Entering and leaving is a matter of a few stores as long as nothing was requested. What is needed only
+//! then (the notices, the half that handles share) hangs off `rare`, which is made when it is needed.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::cancel::cancelled::{CancelSource, Cancelled, Notice};
 use crate::clock::{NEVER, Ticks};
@@ -12,7 +15,7 @@ use crate::timer::TimerKey;
 use super::branch::Branch;
 use super::group::Group;
 use super::shared::ScopeShared;
-use super::{Effective, Requests, shutdown_into};
+use super::{Effective, Requested, Requests, shutdown_into};
 
 /// One cancel scope, in a frame of the task that entered it.
 #[repr(C)]
@@ -22,41 +25,59 @@ pub(crate) struct ScopeNode {
     branch: Cell<Option<NonNull<Branch>>>,
     outer: Cell<Option<NonNull<ScopeNode>>>,
     pub(super) inner: Cell<Option<NonNull<ScopeNode>>>,
-    cancel: Cell<Option<Arc<Notice>>>,
-    shutdown: Cell<Option<Arc<Notice>>>,
-    /// What was in force outside, as of the last refresh.
-    pub(super) before: Cell<Effective>,
-    shield: Cell<bool>,
-    deadline: Cell<Ticks>,
-    deadline_source: Cell<CancelSource>,
-    timer: Cell<Option<TimerKey>>,
     pub(super) group: Cell<Option<NonNull<Group>>>,
-    shared: OnceLock<Arc<ScopeShared>>,
+    deadline: Cell<Ticks>,
+    /// The deadline in force outside, as of the last refresh.
+    deadline_outside: Cell<Ticks>,
+    timer: Cell<Option<TimerKey>>,
+    shield: Cell<bool>,
+    deadline_source: Cell<CancelSource>,
+    rare: Cell<Option<Box<Rare>>>,
+}
+
+/// What only scopes have where something was requested, inside or outside, or that have a handle.
+#[derive(Default)]
+struct Rare {
+    /// What was asked of this scope itself.
+    own: Requested,
+    /// What is in force outside, as of the last refresh.
+    outside: Requested,
+    /// For scopes without a group; the half of a nursery is with its group.
+    shared: Option<Arc<ScopeShared>>,
 }
 
 impl ScopeNode {
+    #[inline]
     pub(crate) fn new(shield: bool, deadline: Ticks) -> ScopeNode {
         ScopeNode {
-            alarm: Alarm { fire: ScopeNode::on_deadline },
+            alarm: Alarm {
+                fire: ScopeNode::on_deadline,
+            },
             branch: Cell::new(None),
             outer: Cell::new(None),
             inner: Cell::new(None),
-            cancel: Cell::new(None),
-            shutdown: Cell::new(None),
-            before: Cell::default(),
-            shield: Cell::new(shield),
-            deadline: Cell::new(deadline),
-            deadline_source: Cell::new(CancelSource::Deadline),
-            timer: Cell::new(None),
             group: Cell::new(None),
-            shared: OnceLock::new(),
+            deadline: Cell::new(deadline),
+            deadline_outside: Cell::new(NEVER),
+            timer: Cell::new(None),
+            shield: Cell::new(shield),
+            deadline_source: Cell::new(CancelSource::Deadline),
+            rare: Cell::new(None),
         }
     }
 
-    /// Makes this the innermost scope of the running task.
+    /// A scope whose deadline has passed before it is entered: it is cancelled from the start.
+    pub(crate) fn expired(shield: bool, deadline: Ticks) -> ScopeNode {
+        let node = ScopeNode::new(shield, deadline);
+        node.expire();
+        node
+    }
+
+    /// Makes this the innermost scope of the running task. A group was begun with the same branch.
     ///
     /// # Safety
     /// Called on the home worker of the branch. Node and group stay in place until `leave`.
+    #[inline]
     pub(crate) unsafe fn enter(&self, branch: &Branch, worker: &Worker, group: Option<&Group>) {
         let this = NonNull::from(self);
         self.branch.set(Some(NonNull::from(branch)));
@@ -68,36 +89,58 @@ impl ScopeNode {
             Some(outer) => unsafe { outer.as_ref() }.inner.set(Some(this)),
             None => branch.outermost.set(Some(this)),
         }
-        let mut force = branch.current.take();
-        self.before.set(force.clone());
-        if self.deadline.get() != NEVER {
-            self.arm_deadline(worker);
+        let outside = branch.deadline.get();
+        self.deadline_outside.set(outside);
+        let deadline = self.deadline.get();
+        if deadline != NEVER {
+            self.set_timer(worker);
         }
-        self.apply(&mut force);
-        if let Some(group) = group {
-            group.begin(&force, NonNull::from(branch.runnable()));
+        branch.deadline.set(if self.shield.get() {
+            deadline
+        } else {
+            deadline.min(outside)
+        });
+        if branch.is_requested.get() || self.has_rare() {
+            self.enter_requested(branch);
         }
-        branch.runnable().set_cancelled(force.cancel.is_some());
-        branch.current.set(force);
+    }
+
+    #[cold]
+    fn enter_requested(&self, branch: &Branch) {
+        let outside = Effective {
+            requested: branch.requested(),
+            deadline: self.deadline_outside.get(),
+        };
+        self.set_outside(&outside);
+        let mut inside = outside;
+        self.apply(&mut inside);
+        branch.set_effective(inside);
     }
 
     /// Takes the scope, which is the innermost, out of the chain.
     ///
     /// # Safety
     /// Called on the home worker, after `enter`, when no child of the group is left.
+    #[inline]
     pub(crate) unsafe fn leave(&self, worker: &Worker) {
-        if let Some(shared) = self.shared.get() {
+        if let Some(shared) = self.shared() {
             // A last request that came by a handle still counts, as one made from inside does.
-            self.take_shared_requests(worker, shared);
-            shared.close();
+            self.absorb(worker, shared.close());
         }
         if let Some(timer) = self.timer.take() {
             worker.cancel_alarm(timer);
         }
-        let branch = self.branch.get().expect("a scope is entered before it is left");
+        let branch = self
+            .branch
+            .get()
+            .expect("a scope is entered before it is left");
         // SAFETY: the branch is part of the task that runs this.
         let branch = unsafe { branch.as_ref() };
-        debug_assert_eq!(branch.innermost.get(), Some(NonNull::from(self)), "scopes nest");
+        debug_assert_eq!(
+            branch.innermost.get(),
+            Some(NonNull::from(self)),
+            "scopes nest"
+        );
         let outer = self.outer.get();
         branch.innermost.set(outer);
         match outer {
@@ -105,9 +148,43 @@ impl ScopeNode {
             Some(outer) => unsafe { outer.as_ref() }.inner.set(None),
             None => branch.outermost.set(None),
         }
-        let before = self.before.take();
-        branch.runnable().set_cancelled(before.cancel.is_some());
-        branch.current.set(before);
+        branch.deadline.set(self.deadline_outside.get());
+        if self.has_rare() {
+            branch.set_requested(self.with_rare(|rare| std::mem::take(&mut rare.outside)));
+        }
+    }
+
+    #[inline]
+    fn has_rare(&self) -> bool {
+        let rare = self.rare.take();
+        let has = rare.is_some();
+        self.rare.set(rare);
+        has
+    }
+
+    /// Uses the rare part, which is made if need be.
+    fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare.take().unwrap_or_default();
+        let result = f(&mut rare);
+        self.rare.set(Some(rare));
+        result
+    }
+
+    /// What was asked of this scope, as far as it has been carried over.
+    fn own(&self) -> Requested {
+        if self.has_rare() {
+            self.with_rare(|rare| rare.own.clone())
+        } else {
+            Requested::default()
+        }
+    }
+
+    /// Records what is in force outside, for `leave`.
+    pub(super) fn set_outside(&self, outside: &Effective) {
+        self.deadline_outside.set(outside.deadline);
+        if !outside.requested.is_nothing() || self.has_rare() {
+            self.with_rare(|rare| rare.outside = outside.requested.clone());
+        }
     }
 
     /// What is in force inside, given what is outside.
@@ -115,11 +192,10 @@ impl ScopeNode {
         if self.shield.get() {
             *force = Effective::default();
         }
-        if force.cancel.is_none() {
-            force.cancel = clone_of(&self.cancel);
-        }
-        if force.shutdown.is_none() {
-            force.shutdown = clone_of(&self.shutdown);
+        if self.has_rare() {
+            let own = self.own();
+            force.requested.cancel = force.requested.cancel.take().or(own.cancel);
+            force.requested.shutdown = force.requested.shutdown.take().or(own.shutdown);
         }
         force.deadline = force.deadline.min(self.deadline.get());
     }
@@ -130,19 +206,24 @@ impl ScopeNode {
     }
 
     /// *Home.* The scope's own request, including one that a handle or a child has just left.
-    pub(crate) fn notice(&self) -> Option<Arc<Notice>> {
-        clone_of(&self.cancel)
-            .or_else(|| self.shared.get().and_then(|shared| shared.notice()))
+    fn notice(&self) -> Option<Arc<Notice>> {
+        self.own()
+            .cancel
+            .or_else(|| self.shared().and_then(|shared| shared.notice()))
             // SAFETY: the node of a nursery is gone before its group is.
-            .or_else(|| self.group.get().and_then(|group| unsafe { group.as_ref() }.notice()))
+            .or_else(|| {
+                self.group
+                    .get()
+                    .and_then(|group| unsafe { group.as_ref() }.notice())
+            })
     }
 
     /// *Home.* Whether `cancelled` reports the request of this very scope.
     pub(crate) fn owns(&self, cancelled: &Cancelled) -> bool {
         // A nursery that was cancelled from two sides at once may have two notices; both are its own.
         let is = |notice: Option<Arc<Notice>>| notice.is_some_and(|notice| cancelled.is(&notice));
-        is(clone_of(&self.cancel))
-            || is(self.shared.get().and_then(|shared| shared.notice()))
+        is(self.own().cancel)
+            || is(self.shared().and_then(|shared| shared.notice()))
             // SAFETY: the node of a nursery is gone before its group is.
             || is(self.group.get().and_then(|group| unsafe { group.as_ref() }.notice()))
     }
@@ -181,14 +262,34 @@ impl ScopeNode {
         self.shield.get()
     }
 
-    /// The half of the scope that handles hold; made when the first handle is asked for.
-    pub(crate) fn shared(&self, owner: NonNull<Runnable>) -> &Arc<ScopeShared> {
-        self.shared.get_or_init(|| Arc::new(ScopeShared::new(owner)))
+    /// The half that handles hold, if one was asked for.
+    #[inline]
+    fn shared(&self) -> Option<Arc<ScopeShared>> {
+        match self.group.get() {
+            // SAFETY: the node of a nursery is gone before its group is.
+            Some(group) => unsafe { group.as_ref() }.shared_if_any().cloned(),
+            None if self.has_rare() => self.with_rare(|rare| rare.shared.clone()),
+            None => None,
+        }
+    }
+
+    /// *Home.* The half that handles of a plain scope hold; made when the first is asked for.
+    pub(crate) fn share(&self, owner: NonNull<Runnable>) -> Arc<ScopeShared> {
+        self.with_rare(|rare| {
+            let notice = rare.own.cancel.clone();
+            Arc::clone(
+                rare.shared
+                    .get_or_insert_with(|| Arc::new(ScopeShared::new(owner, notice))),
+            )
+        })
     }
 
     /// Applies a request made on the home worker, and everything that is pending with it.
     fn request(&self, worker: &Worker, make: impl FnOnce(&mut Requests)) {
-        let mut requests = Requests { cancel: self.notice(), ..Requests::default() };
+        let mut requests = Requests {
+            cancel: self.notice(),
+            ..Requests::default()
+        };
         make(&mut requests);
         self.absorb(worker, requests);
         if let Some(branch) = self.branch.get() {
@@ -199,19 +300,14 @@ impl ScopeNode {
     }
 
     pub(super) fn take_requests(&self, worker: &Worker) {
-        if let Some(shared) = self.shared.get() {
-            self.take_shared_requests(worker, shared);
+        if let Some(shared) = self.shared() {
+            self.absorb(worker, shared.take_requests());
         }
         if let Some(group) = self.group.get() {
             // SAFETY: a node is unlinked before its group ends.
             let requests = unsafe { group.as_ref() }.take_requests();
             self.absorb(worker, requests);
         }
-    }
-
-    fn take_shared_requests(&self, worker: &Worker, shared: &ScopeShared) {
-        let requests = shared.take_requests();
-        self.absorb(worker, requests);
     }
 
     fn absorb(&self, worker: &Worker, requests: Requests) {
@@ -221,10 +317,8 @@ impl ScopeNode {
         if let Some(notice) = requests.cancel {
             self.cancel_with(notice);
         }
-        if let Some(notice) = requests.shutdown
-            && clone_of(&self.shutdown).is_none()
-        {
-            self.shutdown.set(Some(notice));
+        if let Some(notice) = requests.shutdown {
+            self.with_rare(|rare| rare.own.shutdown.get_or_insert(notice).clone());
         }
         if let Some((deadline, source)) = requests.deadline {
             let grace = source == CancelSource::ShutdownGrace;
@@ -242,14 +336,14 @@ impl ScopeNode {
 
     /// Records a request, here and where handles and children look for it; the first one wins.
     fn cancel_with(&self, notice: Arc<Notice>) {
-        if clone_of(&self.cancel).is_some() {
+        if self.own().cancel.is_some() {
             return;
         }
-        let notice = match self.shared.get() {
+        let notice = match self.shared() {
             Some(shared) => shared.record(notice),
             None => notice,
         };
-        self.cancel.set(Some(notice));
+        self.with_rare(|rare| rare.own.cancel = Some(notice));
     }
 
     fn arm_deadline(&self, worker: &Worker) {
@@ -261,9 +355,14 @@ impl ScopeNode {
             self.expire();
             return;
         }
+        self.set_timer(worker);
+    }
+
+    fn set_timer(&self, worker: &Worker) {
         // SAFETY: the node stays in place until `leave`, which cancels the alarm. The pointer to the
         // whole node is also one to its first field.
-        let timer = unsafe { worker.set_alarm(deadline, NonNull::from(self).cast::<Alarm>()) };
+        let timer =
+            unsafe { worker.set_alarm(self.deadline.get(), NonNull::from(self).cast::<Alarm>()) };
         self.timer.set(timer);
     }
 
@@ -286,11 +385,3 @@ impl ScopeNode {
         }
     }
 }
-
-fn clone_of(cell: &Cell<Option<Arc<Notice>>>) -> Option<Arc<Notice>> {
-    let value = cell.take();
-    let clone = value.clone();
-    cell.set(value);
-    clone
-}
-

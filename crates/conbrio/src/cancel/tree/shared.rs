@@ -29,9 +29,15 @@ struct SharedState {
 unsafe impl Send for SharedState {}
 
 impl ScopeShared {
-    pub(super) fn new(owner: NonNull<Runnable>) -> ScopeShared {
-        let state = SharedState { requests: Requests::default(), owner: Some(owner), notice: None };
-        ScopeShared { state: Mutex::new(state) }
+    pub(super) fn new(owner: NonNull<Runnable>, notice: Option<Arc<Notice>>) -> ScopeShared {
+        let state = SharedState {
+            requests: Requests::default(),
+            owner: Some(owner),
+            notice,
+        };
+        ScopeShared {
+            state: Mutex::new(state),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, SharedState> {
@@ -49,8 +55,10 @@ impl ScopeShared {
         Arc::clone(self.lock().notice.get_or_insert(notice))
     }
 
-    pub(super) fn close(&self) {
+    /// The scope is being left: requests have no effect from now on. Returns the last ones.
+    pub(super) fn close(&self) -> Requests {
         self.lock().owner = None;
+        self.take_requests()
     }
 
     pub(crate) fn notice(&self) -> Option<Arc<Notice>> {
@@ -92,4 +100,3 @@ impl ScopeShared {
         settle_here();
     }
 }
-

@@ -1,0 +1,18 @@
+//! Attack: a child borrows a local of the body, which ends before the children do.
+//! Fails: a child borrows only what outlives the nursery.
+// spec: S1, S6, N12
+
+use conbrio::prelude::*;
+
+fn main() {
+    conbrio::run(|cx| {
+        let _ = cx.nursery(|_, n| -> Result<(), Cancelled> {
+            let local = String::from("short");
+            n.spawn(|_| {
+                let _ = local.len();
+                Ok(())
+            });
+            Ok(())
+        });
+    });
+}

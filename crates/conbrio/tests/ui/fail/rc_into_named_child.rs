@@ -1,0 +1,20 @@
+//! Attack: an `Rc` goes into a child by way of a task builder.
+//! Fails: the closure of a child is `Send`.
+// spec: S51, S73, N14
+
+use conbrio::prelude::*;
+use std::rc::Rc;
+
+fn main() {
+    conbrio::run(|cx| {
+        let shared = Rc::new(0);
+        let _ = cx.nursery(|_, n| -> Result<(), Cancelled> {
+            let theirs = Rc::clone(&shared);
+            n.task("thief").spawn(move |_| {
+                drop(theirs);
+                Ok(())
+            });
+            Ok(())
+        });
+    });
+}
