@@ -13,6 +13,7 @@
 //! 3. Two references are counted: the task's, and the handle's.
 //! 4. `core` is the nursery that failures go to. The child itself changes it, in `Started::ready`.
 
+use std::alloc::Layout;
 use std::borrow::Cow;
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
@@ -27,6 +28,7 @@ use crate::sched::{Interrupt, Parked, Runnable, Worker};
 use crate::scope::notice_here;
 use crate::task::{Cx, Task, TaskKind, TaskOptions};
 use crate::util::atomic::{AtomicU8, Ordering};
+use crate::util::cell_cache::CellCache;
 
 use super::core::NurseryCore;
 use super::start::{StartError, Started};
@@ -61,15 +63,19 @@ where
     };
 
     fn new(core: &NurseryCore<E>, options: TaskOptions, f: F) -> NonNull<Self> {
-        let cell = Box::new(ChildCell {
-            task: Task::new(const { &Self::KIND }, options, 2),
-            status: AtomicU8::new(0),
-            core: Cell::new(NonNull::from(core)),
-            payload: UnsafeCell::new(Payload {
-                closure: ManuallyDrop::new(f),
-            }),
-        });
-        let cell = NonNull::from(Box::leak(cell));
+        let cells = Worker::current().map(Worker::cells);
+        let cell = CellCache::allocate(cells, Layout::new::<Self>()).cast::<Self>();
+        // SAFETY: fresh memory of the right layout.
+        unsafe {
+            cell.write(ChildCell {
+                task: Task::new(const { &Self::KIND }, options, 2),
+                status: AtomicU8::new(0),
+                core: Cell::new(NonNull::from(core)),
+                payload: UnsafeCell::new(Payload {
+                    closure: ManuallyDrop::new(f),
+                }),
+            });
+        }
         Task::attach(cell.cast());
         cell
     }
@@ -151,9 +157,13 @@ where
     /// # Safety
     /// See `TaskKind::free`.
     unsafe fn free(task: NonNull<Task>) {
-        // SAFETY: made by `Box::leak` in `new`; the last reference is gone. The payload is not dropped
-        // here: it was taken, dropped by rule 2, or leaked with its handle.
-        drop(unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) });
+        let cell = task.cast::<Self>();
+        // SAFETY: written in `new`; the last reference is gone. The payload is not dropped here: it was
+        // taken, dropped by rule 2, or leaked with its handle.
+        unsafe { cell.drop_in_place() };
+        let cells = Worker::current().map(Worker::cells);
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { CellCache::free(cells, cell.cast(), Layout::new::<Self>()) };
     }
 }
 

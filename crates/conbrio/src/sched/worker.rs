@@ -15,6 +15,7 @@ use conbrio_reactor::{Completion, Outcome, Reactor};
 use crate::clock::{NEVER, Ticks};
 use crate::timer::{TimerKey, Timers};
 use crate::util::atomic::Ordering;
+use crate::util::cell_cache::CellCache;
 use crate::util::rng::Rng;
 
 use super::runnable::Runnable;
@@ -33,6 +34,7 @@ pub(crate) struct Worker {
     pub(super) reactor: Reactor,
     pub(super) timers: RefCell<Timers>,
     stacks: RefCell<StackPool>,
+    cells: CellCache,
     pub(super) completions: RefCell<Vec<Completion>>,
     pub(super) expired: RefCell<Vec<u64>>,
     /// Counts what was picked; some choices are made every so many picks.
@@ -88,6 +90,7 @@ impl Worker {
             reactor,
             timers: RefCell::new(timers),
             stacks: RefCell::new(stacks),
+            cells: CellCache::new(),
             completions: RefCell::default(),
             expired: RefCell::default(),
             picks: Cell::new(0),
@@ -151,6 +154,10 @@ impl Worker {
 
     pub(crate) fn reactor(&self) -> &Reactor {
         &self.reactor
+    }
+
+    pub(crate) fn cells(&self) -> &CellCache {
+        &self.cells
     }
 
     pub(crate) fn stacks(&self) -> &RefCell<StackPool> {

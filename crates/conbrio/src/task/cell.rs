@@ -170,6 +170,10 @@ fn start(this: NonNull<Task>, worker: &Worker) -> Result<Fiber, StackError> {
     if task.runnable.home().is_none() {
         task.runnable.settle_at(NonNull::from(worker.remote()));
     }
+    // A poke that came before it had a home is in no inbox, and its flag keeps later ones away: take it
+    // in now, as the task may open a nursery and wait for its children without passing a checkpoint.
+    // SAFETY: on the home worker, with a live task.
+    unsafe { attend(this.cast(), worker) };
     task.worker.set(Some(NonNull::from(worker)));
     let stack = worker
         .stacks()
