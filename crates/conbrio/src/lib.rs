@@ -21,7 +21,7 @@ pub use nursery::{
     Child, Errors, LocalChild, Nursery, NurseryError, NurseryPanic, StartError, Started, Stopped,
     TaskBuilder,
 };
-pub use run::{Builder, Reactor, RuntimeError, RuntimeInfo, run};
+pub use run::{Builder, Reactor, RuntimeError, RuntimeInfo, RuntimeStatistics, run};
 pub use scope::{CancelHandle, CancelScope};
 pub use task::Cx;
 pub use time::{Interval, MissedTicks};

@@ -11,4 +11,4 @@ pub(crate) use io::perform;
 pub use wait::{Abort, Finish, Unparker, Wait};
 
 #[cfg(doc)]
-use crate::Cx;
+use crate::task::Cx;

@@ -271,7 +271,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
 pub(super) unsafe fn set_core<E>(task: NonNull<Task>, core: &NurseryCore<E>) {
     let cell = task.cast::<ChildCell<(), (), E>>().as_ptr();
     // SAFETY: the place of `core` depends on `E` only: it comes before the payload (`repr(C)`).
-    unsafe { (*(&raw const (*cell).core)).set(NonNull::from(core)) };
+    unsafe { (*cell).core.set(NonNull::from(core)) };
 }
 
 /// A child task. Dropping the handle changes nothing for the child: the nursery still owns it.

@@ -363,52 +363,6 @@ fn reactor_choice(reactor: Reactor) -> Result<Choice, StartError> {
     }
 }
 
-/// What a runtime has become. Returned by [`Cx::runtime`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RuntimeInfo {
-    /// How many workers run tasks.
-    pub workers: usize,
-    /// The worker that the calling task runs on.
-    pub worker: usize,
-    /// The name of the reactor, such as `epoll`.
-    pub reactor: &'static str,
-    /// Why this reactor was chosen.
-    pub reactor_reason: String,
-    /// The stack size of tasks that do not ask for another, in bytes.
-    pub stack_bytes: usize,
-    /// The seed of the run order, if one was given.
-    pub seed: Option<u64>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// How the stacks are guarded.
-    pub stack_guard: String,
-}
-
-impl Cx {
-    /// What the runtime consists of, and why.
-    pub fn runtime(&self) -> RuntimeInfo {
-        let worker = self.task().worker();
-        let options = worker.shared().options();
-        let reactor = worker.reactor().info();
-        RuntimeInfo {
-            workers: worker.shared().workers(),
-            worker: worker.index(),
-            reactor: reactor.backend,
-            reactor_reason: reactor.reason.clone(),
-            stack_bytes: options.stack_bytes,
-            seed: options.seed,
-            clock: Arc::clone(worker.shared().timeline().clock()),
-            stack_guard: format!("{:?}", worker.stacks().borrow().statistics().guard_kind),
-        }
-    }
-
-    /// The name of the running task: the one it was given, or the path of its closure.
-    pub fn task_name(&self) -> &str {
-        self.task().name()
-    }
-}
-
 #[track_caller]
 pub(super) fn assert_outside() {
     assert!(

@@ -2,8 +2,10 @@
 
 mod builder;
 mod main_task;
+mod statistics;
 
-pub use builder::{Builder, Reactor, RuntimeInfo, StartError as RuntimeError};
+pub use builder::{Builder, Reactor, StartError as RuntimeError};
+pub use statistics::{RuntimeInfo, RuntimeStatistics};
 
 use crate::task::Cx;
 

@@ -82,7 +82,7 @@ impl Worker {
     fn pick(&self) -> Option<NonNull<Runnable>> {
         let pick = self.picks.get().wrapping_add(1);
         self.picks.set(pick);
-        let picked = if pick % 2 == 0 {
+        let picked = if pick.is_multiple_of(2) {
             self.pick_child(pick).or_else(|| self.pick_woken())
         } else {
             self.pick_woken().or_else(|| self.pick_child(pick))
@@ -127,7 +127,7 @@ impl Worker {
         let oldest = match &self.order {
             Some(order) => order.below(2) == 0,
             // Newest first keeps recursive fork-join small. The oldest in between must not starve.
-            None => pick % POLL_INTERVAL == 0,
+            None => pick.is_multiple_of(POLL_INTERVAL),
         };
         if oldest && let Some(child) = self.steal_oldest_of_own() {
             return Some(child);

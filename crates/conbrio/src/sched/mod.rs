@@ -10,7 +10,6 @@ mod runnable;
 mod shared;
 mod worker;
 
-pub(crate) use quiet::SettleTicket;
 pub(crate) use runnable::{Interrupt, Parked, Runnable, RunnableRef, Vtable};
-pub(crate) use shared::{Children, Remote, Shared, SharedOptions};
+pub(crate) use shared::{Children, Shared, SharedOptions};
 pub(crate) use worker::{Alarm, IoWait, Worker};

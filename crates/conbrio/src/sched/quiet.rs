@@ -123,16 +123,23 @@ impl Shared {
     /// Called after the cushion has passed without anything for the caller, which still lies.
     /// Makes the quiet moment count if it is one. Returns for how long to wait before asking again.
     pub(super) fn quiet_came(&self, prospect: Prospect) -> Option<Prospect> {
-        let undisturbed = self.crew.sleeping.load(Ordering::SeqCst) == self.workers()
-            && self.crew.awakenings.load(Ordering::SeqCst) == prospect.awakenings;
-        if !undisturbed {
-            return None;
-        }
+        // Held until the moment has counted: two workers that lay down last together must not both make
+        // it count. Whoever is second finds `awakenings` changed.
         let mut settlers = self
             .quiet
             .settlers
             .lock()
             .expect("nothing panics under this lock");
+        // In this order: whatever leaves an inbox or ends a job has raised `awakenings` before.
+        let jobs = self.jobs.load(Ordering::SeqCst);
+        // A worker may have lain down with something in its inbox that it has not looked for again yet.
+        let undelivered =
+            !self.injector.is_empty() || self.remotes.iter().any(|r| !r.inbox.is_empty());
+        let undisturbed = self.crew.sleeping.load(Ordering::SeqCst) == self.workers()
+            && self.crew.awakenings.load(Ordering::SeqCst) == prospect.awakenings;
+        if undelivered || !undisturbed {
+            return None;
+        }
         // Tasks in `settle` come before the clock: time stands still while somebody waits for quiet.
         if let Some(shortest) = settlers.iter().map(|s| s.cushion).min() {
             if shortest > prospect.cushion {
@@ -151,6 +158,8 @@ impl Shared {
                 s.cushion != shortest
             });
             self.quiet.watchers.fetch_sub(ready.len(), Ordering::SeqCst);
+            // A task woken at home raises it only when this worker rises, and the lock is free before.
+            self.crew.awakenings.fetch_add(1, Ordering::SeqCst);
             drop(settlers);
             for (task, sequence) in ready {
                 // SAFETY: a task that waits in `settle` is alive, and so is its runtime: we run in it.
@@ -158,14 +167,14 @@ impl Shared {
             }
             return None;
         }
-        drop(settlers);
-        if self.jobs.load(Ordering::SeqCst) != 0 {
+        if jobs != 0 {
             return None;
         }
         let next = self.earliest();
         let next = (next != NEVER)
             .then(|| self.timeline().instant(next))
             .flatten();
+        // If the clock jumps it wakes every worker, and that raises `awakenings`, before this returns.
         match self.timeline().clock().on_idle(next, prospect.cushion) {
             Idle::Sleep | Idle::Jumped => None,
             Idle::AskAgainAfter(cushion) => Some(Prospect {

@@ -174,11 +174,6 @@ impl Runnable {
         self.woken.get() || self.remote_wake.load(Ordering::Acquire) == self.sequence.get()
     }
 
-    /// *Home.* Whether it is stopped in a wait and in no queue.
-    pub(crate) fn is_parked(&self) -> bool {
-        self.parked.get()
-    }
-
     /// *Home.* Marks it as stopped, to be continued by a wake or by what `interrupt` names.
     #[inline]
     pub(crate) fn set_parked(&self, interrupt: Interrupt) {

@@ -24,7 +24,8 @@ pub(crate) struct Unstarted(pub(super) NonNull<Runnable>);
 // them has run yet (rule 2 of `runnable.rs`).
 unsafe impl Send for Unstarted {}
 
-/// The side of a worker that other threads see.
+/// The side of a worker that other threads see. Aligned so that two of them share no cache lines.
+#[repr(align(128))]
 pub(crate) struct Remote {
     index: usize,
     pub(super) inbox: Inbox,
@@ -209,13 +210,30 @@ impl Shared {
         }
     }
 
+    /// How many tasks have started and not ended, as seen by each worker in turn.
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.remotes
+            .iter()
+            .map(|remote| remote.live.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// How many workers sleep.
+    pub(crate) fn sleeping_workers(&self) -> usize {
+        self.crew.sleeping.load(Ordering::Relaxed)
+    }
+
     /// Counts a job of the blocking pool that begins or ends.
     pub(crate) fn job_began(&self) {
         self.jobs.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn job_ended(&self) {
-        self.jobs.fetch_sub(1, Ordering::SeqCst);
+        if self.jobs.fetch_sub(1, Ordering::SeqCst) == 1 && self.quiet.is_watched() {
+            // The task that the job woke may wait again already, and whoever was the last to lie down
+            // then gave up because of the job: a worker lies down anew and looks once more.
+            self.remotes[0].wake();
+        }
     }
 }
 

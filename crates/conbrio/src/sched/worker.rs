@@ -196,7 +196,8 @@ impl Worker {
             }
             let backlog = !self.children.is_empty();
             self.children.push(Unstarted(runnable));
-            if backlog {
+            // After a moment in which everybody slept there is no sentinel: the thief becomes it.
+            if backlog || !self.shared.crew.sentinel.load(Ordering::Relaxed) {
                 self.wake_a_thief();
             }
         } else {
@@ -288,11 +289,6 @@ impl Worker {
                 unsafe { Runnable::receive(runnable, self) };
             }
         }
-    }
-
-    /// How many runnables wait for their turn here, roughly.
-    pub(crate) fn backlog(&self) -> usize {
-        self.children.len() + self.woken.borrow().len() + self.yielded.borrow().len()
     }
 
     /// The earliest deadline of this worker's tasks.

@@ -115,7 +115,9 @@ pub(crate) fn run_with<R: Send>(
     main: impl FnOnce(&mut Cx) -> R + Send,
 ) -> R {
     let _watch = Watchdog::new();
-    builder.run(main).expect("the system has what a runtime needs")
+    builder
+        .run(main)
+        .expect("the system has what a runtime needs")
 }
 
 /// Ends the process if it is not dropped in time.

@@ -96,9 +96,16 @@ pub(crate) fn names<R: fmt::Debug>(result: Result<R, NurseryError<Fault>>) -> Ve
 }
 
 /// Runs `main` in virtual time that jumps on when everything waits.
-pub(crate) fn in_virtual_time<R: Send>(workers: usize, main: impl FnOnce(&mut Cx) -> R + Send) -> R {
+pub(crate) fn in_virtual_time<R: Send>(
+    workers: usize,
+    main: impl FnOnce(&mut Cx) -> R + Send,
+) -> R {
     // A wake-up may be on its way between two workers while both are idle.
-    let threshold = if workers == 1 { Duration::ZERO } else { Duration::from_millis(2) };
+    let threshold = if workers == 1 {
+        Duration::ZERO
+    } else {
+        Duration::from_millis(2)
+    };
     Builder::new()
         .workers(workers)
         .clock(MockClock::new().autojump(threshold))
@@ -176,14 +183,28 @@ impl<T> Mailbox<T> {
     }
 
     pub(crate) fn with_abort(abort: Abort, finish: Finish) -> Mailbox<T> {
-        let state = MailboxState { value: None, unparker: None, aborts: 0 };
-        Mailbox { state: Mutex::new(state), abort, finish }
+        let state = MailboxState {
+            value: None,
+            unparker: None,
+            aborts: 0,
+        };
+        Mailbox {
+            state: Mutex::new(state),
+            abort,
+            finish,
+        }
     }
 
     /// Waits until a value is there.
     pub(crate) fn receive(&self, cx: &mut Cx) -> Result<T, Cancelled> {
         cx.park_on(&mut &*self)?;
-        Ok(self.state.lock().unwrap().value.take().expect("whoever unparks leaves a value"))
+        Ok(self
+            .state
+            .lock()
+            .unwrap()
+            .value
+            .take()
+            .expect("whoever unparks leaves a value"))
     }
 
     /// Leaves a value and wakes whoever waits.

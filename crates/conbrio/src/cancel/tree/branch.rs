@@ -129,9 +129,8 @@ impl Branch {
             node.set_outside(&force);
             node.take_requests(worker);
             node.apply(&mut force);
-            if let Some(group) = node.group.get() {
-                // SAFETY: a node is unlinked before its group ends.
-                unsafe { group.as_ref() }.set_effective(&force);
+            if let Some(group) = node.group() {
+                group.set_effective(&force);
             }
             next = node.inner.get();
         }

@@ -291,6 +291,21 @@ impl Group {
             .map(Cancelled)
     }
 
+    /// Records a request that came by the node: from a handle, or by a deadline. The first one wins.
+    pub(super) fn record(&self, notice: Arc<Notice>) -> Arc<Notice> {
+        let mut state = self.state.lock();
+        if let Some(first) = &state.notice {
+            return Arc::clone(first);
+        }
+        state.notice = Some(Arc::clone(&notice));
+        // As in `cancel`: whoever sees the request recorded finds it in force.
+        if state.effective.requested.cancel.is_none() {
+            state.effective.requested.cancel = Some(Arc::clone(&notice));
+            state.poke_children();
+        }
+        notice
+    }
+
     /// Cancels the nursery, from anywhere inside it; the first request wins.
     pub(crate) fn cancel(&self, notice: Notice) {
         let mut state = self.state.lock();

@@ -25,7 +25,7 @@ pub(crate) struct ScopeNode {
     branch: Cell<Option<NonNull<Branch>>>,
     outer: Cell<Option<NonNull<ScopeNode>>>,
     pub(super) inner: Cell<Option<NonNull<ScopeNode>>>,
-    pub(super) group: Cell<Option<NonNull<Group>>>,
+    group: Cell<Option<NonNull<Group>>>,
     deadline: Cell<Ticks>,
     /// The deadline in force outside, as of the last refresh.
     deadline_outside: Cell<Ticks>,
@@ -170,6 +170,12 @@ impl ScopeNode {
         result
     }
 
+    /// The children, if this is the node of a nursery.
+    pub(super) fn group(&self) -> Option<&Group> {
+        // SAFETY: the node of a nursery is left before its group is gone, and nobody looks later.
+        self.group.get().map(|group| unsafe { group.as_ref() })
+    }
+
     /// What was asked of this scope, as far as it has been carried over.
     fn own(&self) -> Requested {
         if self.has_rare() {
@@ -210,12 +216,7 @@ impl ScopeNode {
         self.own()
             .cancel
             .or_else(|| self.shared().and_then(|shared| shared.notice()))
-            // SAFETY: the node of a nursery is gone before its group is.
-            .or_else(|| {
-                self.group
-                    .get()
-                    .and_then(|group| unsafe { group.as_ref() }.notice())
-            })
+            .or_else(|| self.group().and_then(Group::notice))
     }
 
     /// *Home.* Whether `cancelled` reports the request of this very scope.
@@ -224,8 +225,7 @@ impl ScopeNode {
         let is = |notice: Option<Arc<Notice>>| notice.is_some_and(|notice| cancelled.is(&notice));
         is(self.own().cancel)
             || is(self.shared().and_then(|shared| shared.notice()))
-            // SAFETY: the node of a nursery is gone before its group is.
-            || is(self.group.get().and_then(|group| unsafe { group.as_ref() }.notice()))
+            || is(self.group().and_then(Group::notice))
     }
 
     /// *Home.* Cancels the scope; the first request wins.
@@ -265,9 +265,8 @@ impl ScopeNode {
     /// The half that handles hold, if one was asked for.
     #[inline]
     fn shared(&self) -> Option<Arc<ScopeShared>> {
-        match self.group.get() {
-            // SAFETY: the node of a nursery is gone before its group is.
-            Some(group) => unsafe { group.as_ref() }.shared_if_any().cloned(),
+        match self.group() {
+            Some(group) => group.shared_if_any().cloned(),
             None if self.has_rare() => self.with_rare(|rare| rare.shared.clone()),
             None => None,
         }
@@ -303,10 +302,8 @@ impl ScopeNode {
         if let Some(shared) = self.shared() {
             self.absorb(worker, shared.take_requests());
         }
-        if let Some(group) = self.group.get() {
-            // SAFETY: a node is unlinked before its group ends.
-            let requests = unsafe { group.as_ref() }.take_requests();
-            self.absorb(worker, requests);
+        if let Some(group) = self.group() {
+            self.absorb(worker, group.take_requests());
         }
     }
 
@@ -341,6 +338,11 @@ impl ScopeNode {
         }
         let notice = match self.shared() {
             Some(shared) => shared.record(notice),
+            None => notice,
+        };
+        let notice = match self.group.get() {
+            // SAFETY: a node is unlinked before its group ends.
+            Some(group) => unsafe { group.as_ref() }.record(notice),
             None => notice,
         };
         self.with_rare(|rare| rare.own.cancel = Some(notice));

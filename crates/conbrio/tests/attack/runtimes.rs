@@ -1,0 +1,210 @@
+//! Two runtimes in one process: they do not meet, and whoever tries to make them is told so.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use conbrio::{Builder, Cx, MaybeCancelled};
+
+use crate::support::{Canary, Fault, Watchdog, flatten, run};
+
+fn panics(f: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("this is a misuse");
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => (*payload.downcast::<&str>().expect("a message")).to_owned(),
+    }
+}
+
+/// A handle of one runtime is joined by a task of another. The waker might outlive the second runtime.
+/// spec: N14
+#[test]
+fn a_task_of_another_runtime_cannot_join() {
+    run(2, |cx| {
+        let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
+            let mut child = n.spawn(|cx| Ok(cx.sleep_forever()?));
+            let said = cx.blocking(|| run(1, |inner| panics(|| drop(child.join(inner)))))?;
+            assert!(said.contains("another runtime"), "{said}");
+            n.cancel();
+            Ok(())
+        });
+        flatten(outcome).unwrap();
+    });
+}
+
+/// spec: N14
+#[test]
+fn a_nursery_takes_no_local_children_of_another_runtime() {
+    run(2, |cx| {
+        let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
+            let said = cx.blocking(|| {
+                run(1, |inner| {
+                    panics(|| drop(n.spawn_local(inner, |cx| Ok(cx.sleep_forever()?))))
+                })
+            })?;
+            assert!(said.contains("another runtime"), "{said}");
+            Ok(())
+        });
+        flatten(outcome).unwrap();
+    });
+}
+
+/// spec: N2
+#[test]
+fn a_nursery_starts_no_children_in_another_runtime() {
+    run(2, |cx| {
+        let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
+            let said = cx.blocking(|| {
+                run(1, |inner| {
+                    panics(|| {
+                        let _ = n.start(inner, |cx, started| {
+                            started.ready(());
+                            Ok(cx.sleep_forever()?)
+                        });
+                    })
+                })
+            })?;
+            assert!(said.contains("another runtime"), "{said}");
+            Ok(())
+        });
+        flatten(outcome).unwrap();
+    });
+}
+
+/// A child for the nursery of another runtime goes where the nursery is.
+/// spec: N14
+#[test]
+fn a_child_spawned_from_another_runtime_runs_at_home() {
+    let seen = AtomicUsize::new(0);
+    run(2, |cx| {
+        let frame = Canary::new();
+        let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
+            cx.blocking(|| {
+                run(1, |_| {
+                    for _ in 0..20 {
+                        n.spawn(|cx| {
+                            let _visit = frame.visit();
+                            assert_eq!(cx.runtime().workers, 2);
+                            seen.fetch_add(1, Ordering::SeqCst);
+                            Ok(cx.yield_now()?)
+                        });
+                    }
+                })
+            })?;
+            Ok(())
+        });
+        flatten(outcome).unwrap();
+    });
+    assert_eq!(seen.into_inner(), 20);
+}
+
+/// Runtimes that end while tasks of an outer one cancel scopes in them.
+/// spec: N5
+#[test]
+fn a_scope_of_a_runtime_that_ends_can_be_cancelled_from_another_one() {
+    run(2, |cx| {
+        let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
+            for _ in 0..50 {
+                let (sender, receiver) = std::sync::mpsc::channel();
+                n.spawn(move |cx| {
+                    let handle: conbrio::CancelHandle =
+                        cx.blocking(move || receiver.recv().unwrap())?;
+                    handle.cancel();
+                    handle.set_shield(true);
+                    handle.shutdown(std::time::Duration::ZERO);
+                    Ok(())
+                });
+                cx.blocking(|| {
+                    run(1, |inner| {
+                        inner.cancel_scope(|inner, scope| {
+                            sender.send(scope.handle()).unwrap();
+                            inner.yield_now()
+                        })
+                    })
+                })?
+                .ok();
+            }
+            Ok(())
+        });
+        flatten(outcome).unwrap();
+    });
+}
+
+/// An error whose classification panics.
+struct Unsure;
+
+impl MaybeCancelled for Unsure {
+    fn cancelled(&self) -> Option<&conbrio::Cancelled> {
+        panic!("nobody knows");
+    }
+}
+
+/// The place that `start` reserves in the nursery is given up even if the error's own code panics.
+/// spec: N2
+#[test]
+fn an_error_that_panics_in_start_does_not_keep_the_nursery_open() {
+    run(1, |cx| {
+        let said = panics(|| {
+            let _ = cx.nursery(|cx: &mut Cx, n| -> Result<(), Unsure> {
+                let said = panics(|| {
+                    let _ = n.start(cx, |_, started: conbrio::Started<'_, (), Unsure>| {
+                        drop(started);
+                        Err(Unsure)
+                    });
+                });
+                assert_eq!(said, "nobody knows");
+                Ok(())
+            });
+            panic!("the nursery has ended");
+        });
+        assert_eq!(said, "the nursery has ended");
+    });
+}
+
+/// A worker whose start hook panics would never run what is placed on it.
+/// spec: N4
+#[test]
+fn a_start_hook_that_panics_is_an_error_of_the_runtime() {
+    let _watch = Watchdog::new();
+    for bad in 0..3 {
+        let builder = Builder::new().workers(3).on_thread_start(move |worker| {
+            if worker == bad {
+                crate::support::plan_panic(0);
+            }
+        });
+        let error = builder.run(|_| ()).expect_err("a worker is missing");
+        assert!(error.to_string().contains("on_thread_start"), "{error}");
+    }
+}
+
+/// spec: N4
+#[test]
+fn a_stop_hook_that_panics_goes_on_in_the_caller() {
+    let _watch = Watchdog::new();
+    for bad in 0..3 {
+        let builder = Builder::new().workers(3).on_thread_stop(move |worker| {
+            if worker == bad {
+                crate::support::plan_panic(0);
+            }
+        });
+        let outcome = catch_unwind(AssertUnwindSafe(|| builder.run(|cx| cx.yield_now())));
+        assert!(outcome.is_err(), "worker {bad}");
+    }
+}
+
+/// A stack that no system can provide fails the child, not the process.
+/// spec: N9
+#[test]
+fn a_stack_of_impossible_size_fails_the_child() {
+    run(1, |cx| {
+        for bytes in [usize::MAX, usize::MAX / 2, 1 << 60, 1 << 47] {
+            let said = panics(|| {
+                let _ = cx.nursery(|_, n| -> Result<(), Fault> {
+                    n.task("huge").stack_size(bytes).spawn(|_| Ok(()));
+                    Ok(())
+                });
+            });
+            assert!(said.contains("'huge' cannot start"), "{said}");
+        }
+        cx.yield_now().unwrap();
+    });
+}
