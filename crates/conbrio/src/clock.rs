@@ -7,6 +7,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::util::abort::AbortGuard;
+
 /// What the workers do when every one of them has nothing to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idle {
@@ -85,11 +87,16 @@ impl Timeline {
     }
 
     pub(crate) fn now(&self) -> Ticks {
-        self.ticks(self.clock.now())
+        self.ticks(self.now_instant())
     }
 
     pub(crate) fn now_instant(&self) -> Instant {
-        self.clock.now()
+        // The runtime asks in places that must not unwind, such as half-way out of a scope
+        // (`tests/attack/deadlines.rs: a_clock_that_panics_ends_the_process`).
+        let guard = AbortGuard::new("the clock given to the `Builder` panicked");
+        let now = self.clock.now();
+        guard.disarm();
+        now
     }
 
     /// The ticks of an instant; what lies before the start is zero.

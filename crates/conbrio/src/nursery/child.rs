@@ -187,6 +187,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         child
     }
 
+    #[track_caller]
     pub(crate) fn spawn_local<'scope, F, T>(
         &'scope self,
         options: TaskOptions,
@@ -197,9 +198,10 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
         T: 'scope,
     {
+        let worker = cx.task().worker();
+        self.group.assert_same_runtime(worker);
         let (child, runnable) = self.make(options, f);
         if let Some(runnable) = runnable {
-            let worker = cx.task().worker();
             self.group.add(child.task().branch());
             child
                 .task()
@@ -250,6 +252,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         (child, Some(cell.cast()))
     }
 
+    #[track_caller]
     pub(crate) fn start<'scope, F, V>(
         &'scope self,
         options: TaskOptions,
@@ -314,13 +317,14 @@ impl<T> Child<'_, T> {
     ///
     /// # Panics
     ///
-    /// If the value was taken by an earlier `join`.
+    /// If the value was taken by an earlier `join`, or if the caller runs in another runtime.
     #[track_caller]
     pub fn join(&mut self, cx: &mut Cx) -> Result<T, Cancelled> {
         assert!(
             !self.taken,
             "the value of this child was taken by an earlier `join`"
         );
+        self.group.assert_same_runtime(cx.task().worker());
         cx.checkpoint()?;
         loop {
             let waiter = cx.begin_wait();
@@ -473,6 +477,7 @@ impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
     }
 
     /// See [`Nursery::spawn_local`](super::Nursery::spawn_local).
+    #[track_caller]
     pub fn spawn_local<F, T>(self, cx: &Cx, f: F) -> LocalChild<'scope, T>
     where
         F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
@@ -486,6 +491,7 @@ impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
     /// # Cancellation
     ///
     /// Not a checkpoint by itself; waits for the child, which sees the cancellations of the caller.
+    #[track_caller]
     pub fn start<F, V>(self, cx: &mut Cx, f: F) -> Result<V, StartError<E>>
     where
         F: FnOnce(&mut Cx, Started<'_, V, E>) -> Result<(), E> + Send + 'scope,

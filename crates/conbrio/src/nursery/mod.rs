@@ -161,6 +161,10 @@ where
     ///
     /// `cx` is the proof of where the caller runs.
     ///
+    /// # Panics
+    ///
+    /// If the caller runs in another runtime than the nursery.
+    ///
     /// # Examples
     ///
     /// ```
@@ -183,6 +187,7 @@ where
     ///     assert_eq!(count.get(), 3);
     /// });
     /// ```
+    #[track_caller]
     pub fn spawn_local<F, T>(&'scope self, cx: &Cx, f: F) -> LocalChild<'scope, T>
     where
         F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
@@ -235,7 +240,8 @@ where
     ///
     /// # Panics
     ///
-    /// A panic of the child before it was ready goes on in the caller.
+    /// A panic of the child before it was ready goes on in the caller. Panics if the caller runs in
+    /// another runtime than the nursery.
     ///
     /// # Examples
     ///
@@ -257,6 +263,7 @@ where
     /// })
     /// .unwrap();
     /// ```
+    #[track_caller]
     pub fn start<F, V>(&'scope self, cx: &mut Cx, f: F) -> Result<V, StartError<E>>
     where
         F: FnOnce(&mut Cx, Started<'_, V, E>) -> Result<(), E> + Send + 'scope,

@@ -144,6 +144,7 @@ impl From<StartError<io::Error>> for io::Error {
     }
 }
 
+#[track_caller]
 pub(super) fn start<'scope, F, V, E>(
     target: &'scope NurseryCore<E>,
     options: TaskOptions,
@@ -160,6 +161,7 @@ where
     }
     let task = cx.anchor();
     let worker = task.worker();
+    target.group.assert_same_runtime(worker);
     let mut private = NurseryCore::<E>::new(task);
     let slot = Slot {
         value: UnsafeCell::new(None),
@@ -191,10 +193,11 @@ where
     // SAFETY: on the home worker, and the child has left.
     unsafe { private.node.leave(worker) };
     let value = slot.value.into_inner();
-    let mut sorted = private.sort();
+    // First of all, because the user's code below may panic.
     if !slot.moved.into_inner() {
         target.group.release_reserved();
     }
+    let mut sorted = private.sort();
     sorted.resume_panic();
     match (sorted.errors.into_iter().next(), sorted.cancelled, value) {
         (Some(error), _, _) => Err(StartError::Failed(error)),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::{Idle, NEVER, Ticks};
-use crate::util::atomic::{AtomicUsize, Ordering};
+use crate::util::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::runnable::{Runnable, RunnableRef};
 use super::shared::Shared;
@@ -17,6 +17,8 @@ pub(super) struct Quiet {
     /// The virtual clock, if there is one, and every task in `settle`.
     watchers: AtomicUsize,
     settlers: Mutex<Vec<Settler>>,
+    /// Counts up: a ticket that was used again would let a late withdrawal take out somebody else.
+    tickets: AtomicU64,
 }
 
 struct Settler {
@@ -43,6 +45,7 @@ impl Quiet {
         Quiet {
             watchers: AtomicUsize::new(usize::from(clock_is_virtual)),
             settlers: Mutex::new(Vec::new()),
+            tickets: AtomicU64::new(0),
         }
     }
 
@@ -66,7 +69,7 @@ impl Shared {
             .settlers
             .lock()
             .expect("nothing panics under this lock");
-        let ticket = settlers.last().map_or(0, |s| s.ticket) + 1;
+        let ticket = self.quiet.tickets.fetch_add(1, Ordering::Relaxed);
         settlers.push(Settler {
             cushion,
             task,

@@ -47,6 +47,11 @@ impl Remote {
         self.index
     }
 
+    /// Whether both belong to the same runtime.
+    pub(crate) fn is_beside(&self, other: &Remote) -> bool {
+        Arc::ptr_eq(&self.crew, &other.crew)
+    }
+
     /// Takes a runnable into the inbox and wakes the worker if it sleeps.
     pub(super) fn deliver(&self, runnable: NonNull<Runnable>) {
         // SAFETY: the caller has set `in_inbox`, or hands over an unstarted runnable that is in no

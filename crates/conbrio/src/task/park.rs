@@ -81,8 +81,16 @@ impl Cx {
     }
 
     /// After an interrupted wait: why.
+    ///
+    /// It does not look for what has changed since: a shield that came up between the interruption and
+    /// this call must not take the reason away.
     pub(crate) fn why_interrupted(&self) -> Cancelled {
-        self.cancellation()
+        if panicking() {
+            return Cancelled::unwinding();
+        }
+        self.task()
+            .branch()
+            .cancellation()
             .unwrap_or_else(|| abort("a wait was interrupted without a reason"))
     }
 

@@ -15,6 +15,6 @@ mod runtimes;
 // mod scale;
 mod shields;
 // mod stacks;
-// mod storm;
+mod storm;
 mod support;
 // mod unwinding;

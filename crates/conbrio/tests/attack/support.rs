@@ -92,7 +92,6 @@ pub(crate) fn flatten(outcome: Result<(), NurseryError<Fault>>) -> Result<(), Fa
         Ok(()) | Err(NurseryError::Stopped(_)) => Ok(()),
         Err(NurseryError::Cancelled(cancelled)) => Err(cancelled.into()),
         Err(NurseryError::Failed(errors)) => Err(errors.into_first()),
-        Err(other) => panic!("a new sort of failure: {other:?}"),
     }
 }
 

@@ -104,6 +104,23 @@ impl Group {
         )
     }
 
+    /// Panics if `worker` belongs to another runtime than the nursery.
+    ///
+    /// Wakes go from worker to worker without counting references to the runtime. That of a waiter could
+    /// end while its waker still rings at its door, if the waker were not part of it.
+    #[track_caller]
+    pub(crate) fn assert_same_runtime(&self, worker: &Worker) {
+        // SAFETY: the owner outlives its group.
+        let home = unsafe { self.owner.as_ref() }.home();
+        // SAFETY: the runtime of the owner is alive, and its `Remote`s with it.
+        let same = home.is_some_and(|home| unsafe { home.as_ref() }.is_beside(worker.remote()));
+        assert!(
+            same,
+            "a nursery and its children were used with a `cx` of another runtime: join and start them \
+             from tasks of their own runtime, or spawn with `Nursery::spawn`, which needs no `cx`"
+        );
+    }
+
     pub(super) fn shared_if_any(&self) -> Option<&Arc<ScopeShared>> {
         self.shared.get()
     }

@@ -379,8 +379,14 @@ impl ScopeNode {
     unsafe fn on_deadline(alarm: NonNull<Alarm>, worker: &Worker) {
         // SAFETY: `alarm` is the first field of a node that is in place until its alarm is cancelled.
         let node = unsafe { alarm.cast::<ScopeNode>().as_ref() };
-        node.timer.set(None);
-        node.expire();
+        if let Some(timer) = node.timer.take() {
+            // Usually the timer that has just fired. But an alarm of the same batch may have made the
+            // node set a new one, which must not outlive it
+            // (`tests/attack/deadlines.rs: a_deadline_moved_while_it_fires_leaves_no_alarm_behind`).
+            worker.cancel_alarm(timer);
+        }
+        // Expires if the deadline has passed; it may have been moved while the alarm was in the batch.
+        node.arm_deadline(worker);
         if let Some(branch) = node.branch.get() {
             // SAFETY: the branch is in place while the scope is entered.
             unsafe { branch.as_ref() }.refresh(worker);

@@ -23,7 +23,7 @@ fn a_child_is_named_after_its_function() {
             let name = function.name().to_owned();
             assert_eq!(function.join(cx)?, name);
             // A closure is named after the function that it stands in.
-            let mut closure = n.spawn(|cx| named_function(cx));
+            let mut closure = n.spawn(|cx| -> Result<String, Cancelled> { named_function(cx) });
             let expected = "a_child_is_named_after_its_function";
             assert!(closure.name().contains(expected), "{}", closure.name());
             assert!(closure.join(cx)?.contains(expected));

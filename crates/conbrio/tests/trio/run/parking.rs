@@ -86,6 +86,7 @@ fn a_wait_that_is_called_off_slowly_fails_when_it_has_ended() {
             let handle = scope.handle();
             cx.nursery(|cx, n| -> Result<(), Fault> {
                 n.spawn(|cx| {
+                    settle(cx, Duration::ZERO)?;
                     handle.cancel_with("slowly");
                     cx.shield(|cx| cx.sleep(seconds(5)))?;
                     mailbox.send(());

@@ -6,6 +6,10 @@ use conbrio::Nursery;
 use std::marker::PhantomData;
 
 fn main() {
-    let _ = Nursery { core: &(), scope: PhantomData, env: PhantomData };
+    let _ = Nursery {
+        core: &(),
+        scope: PhantomData,
+        env: PhantomData,
+    };
     let _ = Nursery::new();
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 fn main() {
     conbrio::run(|cx| {
-        let _ = cx.move_on_after(Duration::from_secs(1), |_| Err::<(), _>(String::from("lost")));
+        let _ = cx.move_on_after(Duration::from_secs(1), |_| {
+            Err::<(), _>(String::from("lost"))
+        });
     });
 }

@@ -62,7 +62,10 @@ fn main() {
             vec![Box::new(three), Box::new(move |cx| double(cx, value))];
         let sum = cx.nursery(|cx, n| {
             let mut children: Vec<_> = jobs.into_iter().map(|job| n.spawn(job)).collect();
-            children.iter_mut().map(|child| child.join(cx)).sum::<Result<u32, Cancelled>>()
+            children
+                .iter_mut()
+                .map(|child| child.join(cx))
+                .sum::<Result<u32, Cancelled>>()
         });
         assert_eq!(sum.unwrap(), 25);
 

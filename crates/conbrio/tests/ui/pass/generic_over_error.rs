@@ -21,10 +21,7 @@ where
     })
 }
 
-fn patient<T, E>(
-    cx: &mut Cx,
-    f: impl FnOnce(&mut Cx) -> Result<T, E>,
-) -> Result<Option<T>, E>
+fn patient<T, E>(cx: &mut Cx, f: impl FnOnce(&mut Cx) -> Result<T, E>) -> Result<Option<T>, E>
 where
     E: MaybeCancelled + From<Cancelled>,
 {
@@ -36,10 +33,20 @@ fn main() {
     conbrio::run(|cx| {
         assert_eq!(both(cx, |cx| cx.checkpoint().map(|()| 1)).unwrap(), 2);
         assert_eq!(both(cx, |_| Ok::<_, io::Error>(2)).unwrap(), 4);
-        let failed = both(cx, |_| Err::<u32, io::Error>(io::ErrorKind::NotFound.into()));
-        assert_eq!(io::Error::from(failed.unwrap_err()).kind(), io::ErrorKind::NotFound);
-        let boxed = both(cx, |_| Err::<u32, Box<dyn Error + Send + Sync>>("lost".into()));
+        let failed = both(cx, |_| {
+            Err::<u32, io::Error>(io::ErrorKind::NotFound.into())
+        });
+        assert_eq!(
+            io::Error::from(failed.unwrap_err()).kind(),
+            io::ErrorKind::NotFound
+        );
+        let boxed = both(cx, |_| {
+            Err::<u32, Box<dyn Error + Send + Sync>>("lost".into())
+        });
         assert!(boxed.unwrap_err().to_string().starts_with("lost"));
-        assert_eq!(patient(cx, |_| Ok::<_, OrCancelled<io::Error>>(3)).unwrap(), Some(3));
+        assert_eq!(
+            patient(cx, |_| Ok::<_, OrCancelled<io::Error>>(3)).unwrap(),
+            Some(3)
+        );
     });
 }

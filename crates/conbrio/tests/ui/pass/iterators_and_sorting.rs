@@ -30,7 +30,9 @@ impl Drop for Goodbye<'_> {
 }
 
 fn work(cx: &mut Cx) -> Result<(), Cancelled> {
-    let sum: u32 = Countdown { cx, left: 5 }.filter(|i| *i.as_ref().unwrap() != 2).sum::<Result<_, _>>()?;
+    let sum: u32 = Countdown { cx, left: 5 }
+        .filter(|i| *i.as_ref().unwrap() != 2)
+        .sum::<Result<_, _>>()?;
     assert_eq!(sum, 4 + 3 + 1);
 
     let mut words = ["pear", "fig", "apple", "date"];
@@ -46,7 +48,10 @@ fn work(cx: &mut Cx) -> Result<(), Cancelled> {
     assert_eq!(words, ["apple", "date", "fig", "pear"]);
 
     let mut said = false;
-    drop(Goodbye { cx, said: &mut said });
+    drop(Goodbye {
+        cx,
+        said: &mut said,
+    });
     assert!(said);
     Ok(())
 }

@@ -26,9 +26,11 @@ fn wait_io(cx: &mut Cx) -> io::Result<()> {
 
 fn wait_or_fail(cx: &mut Cx) -> Result<(), OrCancelled<io::Error>> {
     cx.yield_now()?;
-    Err(io::Error::from(io::ErrorKind::AddrInUse)).or_else(|error: io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => Ok(()),
-        _ => Err(error),
+    Err(io::Error::from(io::ErrorKind::AddrInUse)).or_else(|error: io::Error| {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Ok(()),
+            _ => Err(error),
+        }
     })?;
     Ok(())
 }
@@ -119,6 +121,9 @@ fn main() {
         let late = cx.fail_after(SHORT, |cx| cx.sleep_forever());
         assert!(matches!(late.map_err(Mine::from), Err(Mine::Late)));
         let late = cx.fail_after(SHORT, |cx| cx.sleep_forever());
-        assert_eq!(late.map_err(io::Error::from).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            late.map_err(io::Error::from).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
     });
 }

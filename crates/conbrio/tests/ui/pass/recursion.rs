@@ -13,12 +13,20 @@ fn down(cx: &mut Cx, depth: u32) -> Result<u32, Cancelled> {
 
 fn is_even(cx: &mut Cx, number: u32) -> Result<bool, Cancelled> {
     cx.checkpoint()?;
-    if number == 0 { Ok(true) } else { is_odd(cx, number - 1) }
+    if number == 0 {
+        Ok(true)
+    } else {
+        is_odd(cx, number - 1)
+    }
 }
 
 fn is_odd(cx: &mut Cx, number: u32) -> Result<bool, Cancelled> {
     cx.checkpoint()?;
-    if number == 0 { Ok(false) } else { is_even(cx, number - 1) }
+    if number == 0 {
+        Ok(false)
+    } else {
+        is_even(cx, number - 1)
+    }
 }
 
 fn main() {

@@ -43,15 +43,18 @@ impl Stream {
 /// The program of the front page.
 fn serve(cx: &mut Cx, hits: &AtomicUsize) -> io::Result<()> {
     let mut listener = Listener(10);
-    cx.nursery(|cx, n| loop {
-        let (mut stream, _) = listener.accept(cx)?;
-        n.spawn(move |cx| {
-            hits.fetch_add(1, Relaxed);
-            let Some(()) = cx.move_on_after(Duration::from_secs(30), |cx| stream.echo(cx))? else {
-                return stream.write_all(cx, b"too slow\n").map_err(Into::into);
-            };
-            Ok(())
-        });
+    cx.nursery(|cx, n| {
+        loop {
+            let (mut stream, _) = listener.accept(cx)?;
+            n.spawn(move |cx| {
+                hits.fetch_add(1, Relaxed);
+                let Some(()) = cx.move_on_after(Duration::from_secs(30), |cx| stream.echo(cx))?
+                else {
+                    return stream.write_all(cx, b"too slow\n").map_err(Into::into);
+                };
+                Ok(())
+            });
+        }
     })?;
     Ok(())
 }
@@ -69,14 +72,27 @@ fn both(cx: &mut Cx) -> io::Result<usize> {
     Ok(sum)
 }
 
-fn dynamic(cx: &mut Cx) -> Result<usize, Box<dyn Error + Send + Sync>> {
-    let parsed = cx.nursery(|cx, n| {
-        let mut child = n.spawn(|cx| {
-            cx.yield_now()?;
-            Ok("12".parse::<usize>()?)
-        });
-        Ok::<_, Box<dyn Error + Send + Sync>>(child.join(cx)?)
-    })?;
+type Dynamic = Box<dyn Error + Send + Sync>;
+
+/// A `Box<dyn Error>` is no `Error`, so that `?` alone cannot box what a nursery of them returns.
+fn boxed(error: NurseryError<Dynamic>) -> Dynamic {
+    match error {
+        NurseryError::Failed(errors) => errors.into_first(),
+        NurseryError::Cancelled(cancelled) => cancelled.into(),
+        NurseryError::Stopped(stopped) => stopped.into(),
+    }
+}
+
+fn dynamic(cx: &mut Cx, text: &str) -> Result<usize, Dynamic> {
+    let parsed = cx
+        .nursery(|cx, n| {
+            let mut child = n.spawn(|cx| {
+                cx.yield_now()?;
+                Ok(text.parse::<usize>()?)
+            });
+            Ok(child.join(cx)?)
+        })
+        .map_err(boxed)?;
     Ok(parsed)
 }
 
@@ -139,7 +155,12 @@ fn main() {
         assert_eq!(hits.into_inner(), 10);
 
         assert_eq!(both(cx).unwrap(), 3);
-        assert_eq!(dynamic(cx).unwrap(), 12);
+        assert_eq!(dynamic(cx, "12").unwrap(), 12);
+        assert!(
+            dynamic(cx, "twelve")
+                .unwrap_err()
+                .is::<std::num::ParseIntError>()
+        );
         assert_eq!(mine(cx, "12").unwrap(), 12);
         let failed = mine(cx, "twelve").unwrap_err();
         assert!(matches!(&failed, Mine::Children(all) if matches!(all[..], [Mine::Parse(_)])));
