@@ -86,9 +86,14 @@ impl From<OrCancelled<io::Error>> for io::Error {
 }
 
 /// The deadline of a scope passed before its code was done. Made by `fail_after` and `fail_at`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct TimedOut;
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TimedOut(pub(crate) ());
+
+impl fmt::Debug for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TimedOut")
+    }
+}
 
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

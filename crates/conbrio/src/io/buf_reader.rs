@@ -26,7 +26,12 @@ impl<R: Read> BufReader<R> {
 
     /// A buffer of `capacity` bytes, at least one.
     pub fn with_capacity(capacity: usize, reader: R) -> BufReader<R> {
-        BufReader { buf: vec![0; capacity.max(1)].into(), taken: 0, filled: 0, reader }
+        BufReader {
+            buf: vec![0; capacity.max(1)].into(),
+            taken: 0,
+            filled: 0,
+            reader,
+        }
     }
 
     /// The reader and the bytes that were read from it and not handed out.
@@ -86,11 +91,7 @@ impl<R: Read + ?Sized> Read for BufReader<R> {
         Ok(self.take_ready(buf))
     }
 
-    fn read_vectored(
-        &mut self,
-        cx: &mut Cx,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Error> {
+    fn read_vectored(&mut self, cx: &mut Cx, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let room = bufs.iter().map(|buf| buf.len()).sum::<usize>();
         if self.taken == self.filled {
             if room >= self.buf.len() {
@@ -123,7 +124,10 @@ impl<R: Read + ?Sized> BufRead for BufReader<R> {
     #[track_caller]
     fn consume(&mut self, count: usize) {
         let ready = self.filled - self.taken;
-        assert!(count <= ready, "consumed {count} bytes of {ready}: consume what `fill_buf` returned");
+        assert!(
+            count <= ready,
+            "consumed {count} bytes of {ready}: consume what `fill_buf` returned"
+        );
         self.taken += count;
     }
 }

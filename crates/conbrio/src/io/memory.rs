@@ -13,11 +13,7 @@ impl Read for &[u8] {
         Ok(io::Read::read(self, buf)?)
     }
 
-    fn read_vectored(
-        &mut self,
-        cx: &mut Cx,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Error> {
+    fn read_vectored(&mut self, cx: &mut Cx, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         cx.checkpoint()?;
         Ok(io::Read::read_vectored(self, bufs)?)
     }
@@ -40,11 +36,7 @@ impl<T: AsRef<[u8]>> Read for Cursor<T> {
         Ok(io::Read::read(self, buf)?)
     }
 
-    fn read_vectored(
-        &mut self,
-        cx: &mut Cx,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Error> {
+    fn read_vectored(&mut self, cx: &mut Cx, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         cx.checkpoint()?;
         Ok(io::Read::read_vectored(self, bufs)?)
     }

@@ -53,11 +53,7 @@ pub trait Read {
     /// # Cancellation
     ///
     /// Always a checkpoint. On cancel nothing was read.
-    fn read_vectored(
-        &mut self,
-        cx: &mut Cx,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Error> {
+    fn read_vectored(&mut self, cx: &mut Cx, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         match bufs.iter_mut().find(|buf| !buf.is_empty()) {
             Some(buf) => self.read(cx, buf),
             None => self.read(cx, &mut []),
@@ -116,7 +112,11 @@ pub trait Read {
                 Ok(_) => {}
                 Err(error) if is_interrupted(&error) => {}
                 Err(error) => {
-                    return Err(Incomplete::new("read_to_end", (filled - start) as u64, error));
+                    return Err(Incomplete::new(
+                        "read_to_end",
+                        (filled - start) as u64,
+                        error,
+                    ));
                 }
             }
         }
@@ -186,11 +186,7 @@ impl<R: Read + ?Sized> Read for &mut R {
         (**self).read(cx, buf)
     }
 
-    fn read_vectored(
-        &mut self,
-        cx: &mut Cx,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Error> {
+    fn read_vectored(&mut self, cx: &mut Cx, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         (**self).read_vectored(cx, bufs)
     }
 
@@ -212,11 +208,7 @@ impl<R: Read + ?Sized> Read for Box<R> {
         (**self).read(cx, buf)
     }
 
-    fn read_vectored(
-        &mut self,
-        cx: &mut Cx,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Error> {
+    fn read_vectored(&mut self, cx: &mut Cx, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         (**self).read_vectored(cx, bufs)
     }
 

@@ -23,7 +23,10 @@ pub(crate) fn read_exact(
     loop {
         match read(cx, &mut buf[done..]) {
             Ok(0) if done < wanted => {
-                let message = format!("the stream ended, and {} more bytes were wanted", wanted - done);
+                let message = format!(
+                    "the stream ended, and {} more bytes were wanted",
+                    wanted - done
+                );
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, message);
                 return Err(Incomplete::new(NAME, done as u64, error));
             }
@@ -48,7 +51,8 @@ pub(crate) fn write_all(
     loop {
         match write(cx, &data[done..]) {
             Ok(0) if done < data.len() => {
-                let error = io::Error::new(io::ErrorKind::WriteZero, "the writer takes no more bytes");
+                let error =
+                    io::Error::new(io::ErrorKind::WriteZero, "the writer takes no more bytes");
                 return Err(Incomplete::new(NAME, done as u64, error));
             }
             Ok(count) => done += checked(count, data.len() - done, "write"),

@@ -59,7 +59,10 @@ impl<R: BufRead> BufRead for Take<R> {
     #[track_caller]
     fn consume(&mut self, count: usize) {
         let room = self.room(count);
-        assert!(count == room, "consumed {count} bytes of {room}: consume what `fill_buf` returned");
+        assert!(
+            count == room,
+            "consumed {count} bytes of {room}: consume what `fill_buf` returned"
+        );
         self.limit -= count as u64;
         self.reader.consume(count);
     }

@@ -136,7 +136,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
             .unwrap_or_else(PoisonError::into_inner);
         if failures.errors.is_empty() && failures.panics.is_empty() {
             // A body without a value has left an error.
-            return value.ok_or(NurseryError::Stopped(Stopped));
+            return value.ok_or(NurseryError::Stopped(Stopped(())));
         }
         let mut sorted = self.sort();
         sorted.resume_panic();
@@ -146,7 +146,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         match (sorted.cancelled, value) {
             (Some(cancelled), _) => Err(NurseryError::Cancelled(cancelled)),
             (None, Some(value)) => Ok(value),
-            (None, None) => Err(NurseryError::Stopped(Stopped)),
+            (None, None) => Err(NurseryError::Stopped(Stopped(()))),
         }
     }
 }

@@ -7,9 +7,14 @@ use std::io;
 use crate::cancel::{Cancelled, MaybeCancelled};
 
 /// A nursery or scope was cancelled from inside, and its code stopped for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Stopped;
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Stopped(pub(super) ());
+
+impl fmt::Debug for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stopped")
+    }
+}
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,6 +147,66 @@ impl<E> NurseryError<E> {
     /// Whether the nursery ended only because it was cancelled from inside.
     pub fn is_stopped(&self) -> bool {
         matches!(self, NurseryError::Stopped(_))
+    }
+}
+
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+impl NurseryError<BoxedError> {
+    /// The error as a boxed one: a single error comes out as it is, several as one error that shows them all.
+    ///
+    /// `?` alone cannot do this, because a boxed error is no `Error` itself. Naming this function also
+    /// says what the error type of the nursery is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::prelude::*;
+    /// use std::error::Error;
+    ///
+    /// fn parse(cx: &mut Cx, text: &str) -> Result<u32, Box<dyn Error + Send + Sync>> {
+    ///     let number = cx
+    ///         .nursery(|cx, n| {
+    ///             let mut child = n.spawn(|_| Ok(text.parse::<u32>()?));
+    ///             Ok(child.join(cx)?)
+    ///         })
+    ///         .map_err(NurseryError::into_boxed)?;
+    ///     Ok(number)
+    /// }
+    ///
+    /// assert_eq!(conbrio::run(|cx| parse(cx, "7")).unwrap(), 7);
+    /// assert!(conbrio::run(|cx| parse(cx, "seven")).is_err());
+    /// ```
+    pub fn into_boxed(self) -> BoxedError {
+        match self {
+            NurseryError::Failed(errors) => match errors.into_single() {
+                Ok(error) => error,
+                Err(errors) => Box::new(BoxedErrors(errors)),
+            },
+            NurseryError::Cancelled(cancelled) => Box::new(cancelled),
+            NurseryError::Stopped(stopped) => Box::new(stopped),
+        }
+    }
+}
+
+/// Several boxed errors as one.
+struct BoxedErrors(Errors<BoxedError>);
+
+impl fmt::Debug for BoxedErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for BoxedErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BoxedErrors {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.first().as_ref())
     }
 }
 

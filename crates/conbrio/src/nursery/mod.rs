@@ -28,7 +28,9 @@ use self::core::NurseryCore;
 ///
 /// There is no other way to start a task: nothing is detached, and when the call of `nursery` has
 /// returned, every child has ended.
-pub struct Nursery<'scope, 'env: 'scope, E> {
+// `E: 'env` lets children borrow although `E` has regions of its own, as in `Box<dyn Error>`
+// (`tests/ui/pass/boxed_errors_borrow.rs`).
+pub struct Nursery<'scope, 'env: 'scope, E: 'env> {
     core: &'scope NurseryCore<E>,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -324,7 +326,7 @@ where
     }
 }
 
-impl<E> std::fmt::Debug for Nursery<'_, '_, E> {
+impl<'env, E: 'env> std::fmt::Debug for Nursery<'_, 'env, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Nursery")
             .field("children", &self.core.group.live())

@@ -367,7 +367,8 @@ fn reactor_choice(reactor: Reactor) -> Result<Choice, StartError> {
 pub(super) fn assert_outside() {
     assert!(
         Worker::current().is_none(),
-        "`run` was called from inside a task: open a nursery with `cx.nursery` for more concurrency, or          start the second runtime on a thread of its own"
+        "`run` was called from inside a task: open a nursery with `cx.nursery` for more concurrency, or \
+         start the second runtime on a thread of its own"
     );
 }
 

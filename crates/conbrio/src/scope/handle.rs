@@ -10,7 +10,8 @@ use crate::clock::{NEVER, Timeline};
 
 use super::notice_here;
 
-/// Cancels a scope or a nursery from anywhere: other tasks, other threads, signal-handling code.
+/// Cancels a scope or a nursery from anywhere: other tasks, other threads, a thread that takes
+/// signals (not a signal handler: it locks and allocates).
 ///
 /// It may outlive the scope; then it has no effect any more.
 ///

@@ -445,7 +445,7 @@ impl Cx {
 fn or_timed_out<R, E>(result: Result<Option<R>, E>) -> Result<R, OrTimedOut<E>> {
     match result {
         Ok(Some(value)) => Ok(value),
-        Ok(None) => Err(OrTimedOut::TimedOut(TimedOut::default())),
+        Ok(None) => Err(OrTimedOut::TimedOut(TimedOut(()))),
         Err(error) => Err(OrTimedOut::Failed(error)),
     }
 }

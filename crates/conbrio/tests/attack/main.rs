@@ -7,14 +7,14 @@
 
 mod child_process;
 mod deadlines;
-// mod foreign;
-// mod leaks;
-// mod parallel;
-// mod places;
+mod foreign;
+mod leaks;
+mod parallel;
+mod places;
 mod runtimes;
-// mod scale;
+mod scale;
 mod shields;
-// mod stacks;
+mod stacks;
 mod storm;
 mod support;
-// mod unwinding;
+mod unwinding;

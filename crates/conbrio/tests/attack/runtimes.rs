@@ -167,12 +167,15 @@ fn an_error_that_panics_in_start_does_not_keep_the_nursery_open() {
 /// spec: N4
 #[test]
 fn a_start_hook_that_panics_ends_the_process() {
-    let outcome = in_child("runtimes::a_start_hook_that_panics_ends_the_process", || {
-        let _ = Builder::new()
-            .workers(3)
-            .on_thread_start(|worker| assert_ne!(worker, 1))
-            .run(|_| ());
-    });
+    let outcome = in_child(
+        "runtimes::a_start_hook_that_panics_ends_the_process",
+        || {
+            let _ = Builder::new()
+                .workers(3)
+                .on_thread_start(|worker| assert_ne!(worker, 1))
+                .run(|_| ());
+        },
+    );
     outcome.assert_aborted().assert_says("a thread hook");
 }
 

@@ -7,8 +7,8 @@
 //! is up to the machine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use conbrio::lowlevel::{Abort, Unparker, Wait};
@@ -63,13 +63,26 @@ impl Wait for Outside<'_> {
     }
 
     fn abort(&mut self) -> Abort {
-        if self.is_stubborn { Abort::Pending } else { Abort::Succeeded }
+        if self.is_stubborn {
+            Abort::Pending
+        } else {
+            Abort::Succeeded
+        }
     }
 }
 
 /// Does a few random steps.
-fn body(cx: &mut Cx, world: &World, outer: &Frame<'_>, mut dice: Dice, depth: u32) -> Result<(), Fault> {
-    let frame = Frame { canary: Canary::new(), outer: Some(outer) };
+fn body(
+    cx: &mut Cx,
+    world: &World,
+    outer: &Frame<'_>,
+    mut dice: Dice,
+    depth: u32,
+) -> Result<(), Fault> {
+    let frame = Frame {
+        canary: Canary::new(),
+        outer: Some(outer),
+    };
     let here = std::thread::current().id();
     for _ in 0..1 + dice.below(5) {
         if world.steps.fetch_sub(1, Ordering::Relaxed) <= 0 {
@@ -77,7 +90,11 @@ fn body(cx: &mut Cx, world: &World, outer: &Frame<'_>, mut dice: Dice, depth: u3
         }
         let step = step(cx, world, &frame, &mut dice, depth);
         frame.check();
-        assert_eq!(std::thread::current().id(), here, "a task stays on its thread");
+        assert_eq!(
+            std::thread::current().id(),
+            here,
+            "a task stays on its thread"
+        );
         // Some bodies stop for a failure, and some go on as if nothing had happened.
         if !dice.one_in(4) {
             step?;
@@ -86,14 +103,23 @@ fn body(cx: &mut Cx, world: &World, outer: &Frame<'_>, mut dice: Dice, depth: u3
     Ok(())
 }
 
-fn step(cx: &mut Cx, world: &World, frame: &Frame<'_>, dice: &mut Dice, depth: u32) -> Result<(), Fault> {
+fn step(
+    cx: &mut Cx,
+    world: &World,
+    frame: &Frame<'_>,
+    dice: &mut Dice,
+    depth: u32,
+) -> Result<(), Fault> {
     let inside = Dice::new(dice.next());
     let short = Duration::from_micros(dice.below(150));
     match dice.below(if depth < 6 { 16 } else { 8 }) {
         0 => cx.yield_now()?,
         1 => cx.checkpoint()?,
         2 | 3 => cx.sleep(short)?,
-        4 => cx.park_on(&mut Outside { world, is_stubborn: dice.one_in(3) })?,
+        4 => cx.park_on(&mut Outside {
+            world,
+            is_stubborn: dice.one_in(3),
+        })?,
         5 => cx.blocking(|| frame.check())?,
         6 if dice.one_in(4) => return Err(Fault::Broken(dice.next())),
         7 if dice.one_in(6) => plan_panic(dice.next()),
@@ -117,7 +143,9 @@ fn step(cx: &mut Cx, world: &World, frame: &Frame<'_>, dice: &mut Dice, depth: u
         }
         14 => cx.shield(|cx| body(cx, world, frame, inside, depth + 1))?,
         _ => {
-            let caught = catch_unwind(AssertUnwindSafe(|| body(cx, world, frame, inside, depth + 1)));
+            let caught = catch_unwind(AssertUnwindSafe(|| {
+                body(cx, world, frame, inside, depth + 1)
+            }));
             match caught {
                 Ok(result) => result?,
                 Err(payload) => assert!(is_planned(&*payload), "an attack has hit"),
@@ -135,7 +163,13 @@ fn is_planned(payload: &(dyn std::any::Any + Send)) -> bool {
 }
 
 /// Opens a nursery with some children, does things to it, and checks what comes out of it.
-fn nursery(cx: &mut Cx, world: &World, frame: &Frame<'_>, mut dice: Dice, depth: u32) -> Result<(), Fault> {
+fn nursery(
+    cx: &mut Cx,
+    world: &World,
+    frame: &Frame<'_>,
+    mut dice: Dice,
+    depth: u32,
+) -> Result<(), Fault> {
     let ledger = Ledger::default();
     let guard = Canary::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -166,7 +200,9 @@ fn nursery(cx: &mut Cx, world: &World, frame: &Frame<'_>, mut dice: Dice, depth:
                     }
                     2 => {
                         let mut child = n.spawn(child);
-                        let value = cx.move_on_after(Duration::from_micros(dice.below(60)), |cx| child.join(cx));
+                        let value = cx.move_on_after(Duration::from_micros(dice.below(60)), |cx| {
+                            child.join(cx)
+                        });
                         if matches!(value, Ok(Some(value)) if value != number) {
                             panic!("the value of another child");
                         }
@@ -287,15 +323,22 @@ fn storm(seed: u64, workers: usize, steps: i64) -> u64 {
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             run(workers, |cx| {
-                let frame = Frame { canary: Canary::new(), outer: None };
+                let frame = Frame {
+                    canary: Canary::new(),
+                    outer: None,
+                };
                 let mut dice = Dice::new(seed);
                 while world.steps.load(Ordering::Relaxed) > 0 {
                     let inside = Dice::new(dice.next());
-                    let outcome = catch_unwind(AssertUnwindSafe(|| nursery(cx, &world, &frame, inside, 0)));
+                    let outcome =
+                        catch_unwind(AssertUnwindSafe(|| nursery(cx, &world, &frame, inside, 0)));
                     if let Err(payload) = outcome {
                         assert!(is_planned(&*payload), "an attack has hit");
                     }
-                    assert!(cx.checkpoint().is_ok(), "nothing around the main task is cancelled");
+                    assert!(
+                        cx.checkpoint().is_ok(),
+                        "nothing around the main task is cancelled"
+                    );
                 }
             });
         }));
@@ -324,7 +367,10 @@ fn a_thousand_storms_hit_nobody() {
     if !is_slow_wanted("a thousand storms") {
         return;
     }
-    let first = std::env::var("CONBRIO_STORM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_000);
+    let first = std::env::var("CONBRIO_STORM_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(1_000);
     for seed in first..first + 1_000 {
         storm(seed, [1, 2, 4, 8][seed as usize % 4], 400);
     }

@@ -177,9 +177,10 @@ fn fail_says_that_time_is_up_only_if_it_is() {
     });
 }
 
-// spec: test_timeouts.timeout_deadline_on_entry
+// spec: test_timeouts.timeout_deadline_on_entry, test_timeouts.invalid_access_unentered
 #[test]
 fn a_timeout_counts_from_the_call_and_can_be_seen_as_a_deadline() {
+    // conbrio: there is no scope that was not entered, so that both views always have an answer.
     on_one_worker(|cx| {
         cx.sleep(seconds(1)).unwrap();
         let start = cx.now();

@@ -18,6 +18,7 @@ pub(crate) fn serve(server: &str) -> io::Result<()> {
     end_with_parent();
     os::pin(SERVER_CORE)?;
     match server {
+        #[cfg(feature = "net")]
         "conbrio" => on_conbrio(),
         "epoll" => on_epoll(),
         "tokio-current" => runtime(System::TokioCurrent, 1).block_on(on_tokio()),
@@ -29,8 +30,35 @@ pub(crate) fn serve(server: &str) -> io::Result<()> {
     }
 }
 
+#[cfg(feature = "net")]
 fn on_conbrio() -> io::Result<()> {
-    on_epoll()
+    use conbrio::Cx;
+    use conbrio::net::{TcpListener, TcpStream};
+
+    fn echo(cx: &mut Cx, stream: &mut TcpStream) -> io::Result<()> {
+        let mut buf = [0; BUF_BYTES];
+        loop {
+            let bytes = stream.read(cx, &mut buf)?;
+            if bytes == 0 {
+                return Ok(());
+            }
+            stream.write_all(cx, &buf[..bytes])?;
+        }
+    }
+
+    let run = conbrio::Builder::new().workers(1).run(|cx| {
+        let mut listener = TcpListener::bind(cx, ANY_PORT)?;
+        println!("{}", listener.local_addr()?);
+        cx.nursery(|cx, n| {
+            loop {
+                let (mut stream, _) = listener.accept(cx)?;
+                stream.set_nodelay(true)?;
+                n.spawn(move |cx| echo(cx, &mut stream));
+            }
+        })
+        .map_err(io::Error::from)
+    });
+    run.map_err(io::Error::other)?
 }
 
 async fn on_tokio() -> io::Result<()> {

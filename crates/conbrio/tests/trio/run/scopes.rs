@@ -425,3 +425,42 @@ fn a_deadline_in_real_time_is_kept() {
         assert!(in_time);
     });
 }
+
+// spec: test_run.cancel_scope_validation, test_timeouts.timeouts_raise_value_error
+#[test]
+fn the_longest_timeout_never_comes_and_never_overflows() {
+    const SOON: Duration = Duration::from_millis(3);
+    for workers in [1, 2] {
+        let builder = Builder::new().workers(workers);
+        builder
+            .run(|cx| {
+                let slept = cx.move_on_after(SOON, |cx| cx.sleep(Duration::MAX));
+                assert!(matches!(slept, Ok(None)));
+                let settled = cx.move_on_after(SOON, |cx| settle(cx, Duration::MAX));
+                assert!(matches!(settled, Ok(None)));
+                let ticked = cx.move_on_after(SOON, |cx| {
+                    let mut interval = cx.interval(Duration::MAX);
+                    interval.tick(cx).map(|_| ())
+                });
+                assert!(matches!(ticked, Ok(None)));
+                let result = cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                    n.handle().shutdown(Duration::MAX);
+                    n.shutdown(Duration::MAX);
+                    cx.wait_shutdown()?;
+                    assert!(!n.is_cancelled());
+                    cx.cancel_scope(|cx, scope| -> Result<(), Cancelled> {
+                        scope.shutdown(Duration::MAX);
+                        cx.wait_shutdown()
+                    })?;
+                    cx.cleanup(Duration::MAX, |cx| cx.sleep(SOON))?;
+                    n.handle().shutdown(SOON);
+                    cx.sleep_forever()
+                });
+                assert!(
+                    matches!(result, Err(NurseryError::Stopped(_))),
+                    "{result:?}"
+                );
+            })
+            .unwrap();
+    }
+}

@@ -83,7 +83,7 @@ fn boxed(error: NurseryError<Dynamic>) -> Dynamic {
     }
 }
 
-fn dynamic(cx: &mut Cx, text: &str) -> Result<usize, Dynamic> {
+fn dynamic(cx: &mut Cx, text: &'static str) -> Result<usize, Dynamic> {
     let parsed = cx
         .nursery(|cx, n| {
             let mut child = n.spawn(|cx| {

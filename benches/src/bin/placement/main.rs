@@ -12,12 +12,15 @@
 //! Run: `cargo run --release -p conbrio-benches --bin placement [-- --quick]`
 
 use std::hint::black_box;
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use conbrio::{Builder, Cancelled, Cx, NurseryError};
+
+#[cfg(feature = "net")]
+mod accept;
 
 use conbrio_benches::stats::{Spread, short};
 use conbrio_benches::{child, machine};
@@ -40,7 +43,9 @@ fn sample(question: &str, workers: &str, work: &str) -> io::Result<()> {
     let work: u64 = work.parse().map_err(invalid)?;
     let builder = Builder::new().workers(workers);
     let run = match question {
-        "accept" => builder.run(accept),
+        "arrivals" => builder.run(arrivals),
+        #[cfg(feature = "net")]
+        "accept" => builder.run(accept::accept),
         "burst" => builder.run(move |cx| Ok(burst(cx, work)?)),
         "yields" => {
             builder.run(|cx| Ok(cheap(cx, 1, |cx| (0..3).try_for_each(|_| cx.yield_now()))?))
@@ -72,15 +77,61 @@ impl Census {
         self.0[cx.runtime().worker].fetch_add(1, Ordering::Relaxed);
     }
 
+    fn total(&self) -> usize {
+        self.0
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
+    }
+
     fn into_numbers(self) -> impl Iterator<Item = f64> {
         self.0.into_iter().map(|count| count.into_inner() as f64)
     }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-fn accept(_: &mut Cx) -> Result<Vec<f64>, BoxError> {
-    Ok(vec![0.0])
+
+/// What an accept loop does, without the sockets: it waits for something from outside, spawns a child for
+/// it, and the child stays. How many children each worker ran.
+fn arrivals(cx: &mut Cx) -> Result<Vec<f64>, BoxError> {
+    let census = Census::new(cx);
+    let (arrive, mut arrived) = mpsc::channel();
+    let (serve, served) = mpsc::channel();
+    let outside = std::thread::spawn(move || {
+        for _ in 0..CONNECTIONS {
+            // The other side is gone only if it has failed, and then says so itself.
+            if arrive.send(()).is_err() || served.recv().is_err() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    });
+    let ended = cx.nursery(|cx, n| {
+        for _ in 0..CONNECTIONS {
+            // A receiver may be sent, not shared.
+            let arrived = &mut arrived;
+            cx.blocking(move || arrived.recv())??;
+            let (census, serve) = (&census, serve.clone());
+            n.spawn(move |cx| {
+                census.count(cx);
+                serve.send(())?;
+                Ok(cx.sleep_forever()?)
+            });
+        }
+        while census.total() < CONNECTIONS {
+            cx.yield_now()?;
+        }
+        n.cancel();
+        Ok::<_, BoxError>(())
+    });
+    match ended {
+        Err(error) if !error.is_stopped() => return Err(error.to_string().into()),
+        _ => {}
+    }
+    outside.join().map_err(|_| "the thread outside panicked")?;
+    Ok(census.into_numbers().collect())
 }
+
 /// 1,000 children that compute: microseconds for all, then how many each worker ran.
 fn burst(cx: &mut Cx, work: u64) -> Result<Vec<f64>, NurseryError<Cancelled>> {
     let census = Census::new(cx);
@@ -173,7 +224,12 @@ fn spawn_cheap(
 fn report(rounds: usize) -> io::Result<()> {
     println!("{}\n", machine::line());
     let workers = std::thread::available_parallelism()?.get().max(2);
-    report_accept(rounds, workers)?;
+    if cfg!(feature = "net") {
+        report_arrivals("accept", "Connections to an accept loop", rounds, workers)?;
+    } else {
+        println!("Accept loop: NOT MEASURED, built without the feature `net`\n");
+    }
+    report_arrivals("arrivals", "Events from a thread outside", rounds, workers)?;
     report_burst(rounds, workers)?;
     report_cheap(
         "yields",
@@ -195,13 +251,11 @@ fn report(rounds: usize) -> io::Result<()> {
     )
 }
 
-fn report_accept(rounds: usize, workers: usize) -> io::Result<()> {
-    println!(
-        "Accept loop on one of {workers} workers, {CONNECTIONS} connections one by one, each answered"
-    );
-    println!("before the next is opened: handlers on each worker");
+fn report_arrivals(question: &str, what: &str, rounds: usize, workers: usize) -> io::Result<()> {
+    println!("{what}, {CONNECTIONS} one by one, each served before the next comes,");
+    println!("on one of {workers} workers: handlers on each worker");
     for _ in 0..rounds {
-        let counts = child::numbers(&["sample", "accept", &workers.to_string(), "0"])?;
+        let counts = child::numbers(&["sample", question, &workers.to_string(), "0"])?;
         println!(
             "  {}",
             counts
@@ -275,4 +329,3 @@ const CHEAP: usize = 1_000;
 const WAIT: Duration = Duration::from_micros(20);
 /// Longer than a worker without work stays awake.
 const PAUSE: Duration = Duration::from_micros(300);
-const PATIENCE: Duration = Duration::from_secs(30);

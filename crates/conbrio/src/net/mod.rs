@@ -1,0 +1,58 @@
+//! TCP: listeners, streams, and the addresses they take.
+//!
+//! Every operation tries its system call first and waits only if that would block. One that is cancelled
+//! has had no effect: no byte was taken or sent, no connection was accepted and dropped.
+//!
+//! A [`TcpStream`] is read and written through `&mut`, so that there is one reader and one writer at most;
+//! [`TcpStream::split`] and [`TcpStream::into_split`] give two tasks one direction each. All types may go
+//! to other tasks on other workers.
+//!
+//! # Examples
+//!
+//! An echo server and one client:
+//!
+//! ```
+//! use conbrio::prelude::*;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! conbrio::run(|cx| {
+//!     let mut listener = TcpListener::bind(cx, "127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     cx.nursery(|cx, n| {
+//!         n.spawn(move |cx| {
+//!             let (mut stream, _) = listener.accept(cx)?;
+//!             let mut buf = [0; 4096];
+//!             loop {
+//!                 let count = stream.read(cx, &mut buf)?;
+//!                 if count == 0 {
+//!                     return Ok(());
+//!                 }
+//!                 stream.write_all(cx, &buf[..count])?;
+//!             }
+//!         });
+//!         let mut stream = TcpStream::connect(cx, address)?;
+//!         stream.write_all(cx, b"hello")?;
+//!         let mut reply = [0; 5];
+//!         stream.read_exact(cx, &mut reply)?;
+//!         assert_eq!(&reply, b"hello");
+//!         Ok(())
+//!     })?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+
+mod addrs;
+mod connect;
+mod listener;
+mod owned;
+mod split;
+mod stream;
+mod transfer;
+
+pub use addrs::{ToAddrs, resolve};
+pub use connect::ConnectOptions;
+pub use listener::{ListenOptions, TcpListener};
+pub use owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
+pub use split::{ReadHalf, WriteHalf};
+pub use stream::TcpStream;

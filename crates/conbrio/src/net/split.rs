@@ -1,0 +1,186 @@
+//! The halves of a borrowed stream.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+
+use conbrio_reactor::{Source, os};
+
+use super::transfer;
+use crate::io::{self as cx_io, Error, Incomplete, Read, With, Write};
+use crate::task::Cx;
+
+/// The half of a [`TcpStream`](super::TcpStream) to read from. Made by
+/// [`split`](super::TcpStream::split).
+#[derive(Debug)]
+pub struct ReadHalf<'a> {
+    source: &'a Source,
+}
+
+/// The half of a [`TcpStream`](super::TcpStream) to write to. Made by [`split`](super::TcpStream::split).
+///
+/// Dropping it does not end its direction: the stream is still there. [`shutdown`](WriteHalf::shutdown)
+/// does.
+#[derive(Debug)]
+pub struct WriteHalf<'a> {
+    source: &'a Source,
+}
+
+impl<'a> ReadHalf<'a> {
+    pub(super) fn new(source: &'a Source) -> ReadHalf<'a> {
+        ReadHalf { source }
+    }
+
+    /// As [`TcpStream::read`](super::TcpStream::read).
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel no byte was taken.
+    pub fn read(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<usize, Error> {
+        transfer::read(self.source, cx, buf)
+    }
+
+    /// As [`TcpStream::read_vectored`](super::TcpStream::read_vectored).
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel no byte was taken.
+    pub fn read_vectored(
+        &mut self,
+        cx: &mut Cx,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Error> {
+        transfer::read_vectored(self.source, cx, bufs)
+    }
+
+    /// As [`TcpStream::read_exact`](super::TcpStream::read_exact).
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel, the first [`done`](Incomplete::done) bytes of `buf` have been read.
+    pub fn read_exact(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<(), Incomplete> {
+        cx_io::read_exact(cx, buf, |cx, buf| transfer::read(self.source, cx, buf))
+    }
+
+    /// As [`TcpStream::peek`](super::TcpStream::peek).
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint.
+    pub fn peek(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<usize, Error> {
+        transfer::peek(self.source, cx, buf)
+    }
+
+    /// Joins the half with `cx`, as [`std::io::Read`]. See [`With`].
+    pub fn with<'b>(&'b mut self, cx: &'b mut Cx) -> With<'b, ReadHalf<'a>> {
+        With::new(self, cx)
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// What getsockname(2) says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        os::local_address(self.source)
+    }
+
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the connection has been reset.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        os::peer_address(self.source)
+    }
+}
+
+impl<'a> WriteHalf<'a> {
+    pub(super) fn new(source: &'a Source) -> WriteHalf<'a> {
+        WriteHalf { source }
+    }
+
+    /// As [`TcpStream::write`](super::TcpStream::write).
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel no byte was sent.
+    pub fn write(&mut self, cx: &mut Cx, data: &[u8]) -> Result<usize, Error> {
+        transfer::write(self.source, cx, data)
+    }
+
+    /// As [`TcpStream::write_vectored`](super::TcpStream::write_vectored).
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel no byte was sent.
+    pub fn write_vectored(&mut self, cx: &mut Cx, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
+        transfer::write_vectored(self.source, cx, bufs)
+    }
+
+    /// As [`TcpStream::write_all`](super::TcpStream::write_all).
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel, the first [`done`](Incomplete::done) bytes have been sent, and the
+    /// rest has not.
+    pub fn write_all(&mut self, cx: &mut Cx, data: &[u8]) -> Result<(), Incomplete> {
+        cx_io::write_all(cx, data, |cx, data| transfer::write(self.source, cx, data))
+    }
+
+    /// Ends this direction: the peer reads what was written, and then the end. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the peer has ended the connection.
+    pub fn shutdown(&mut self) -> io::Result<()> {
+        os::shutdown(self.source, Shutdown::Write)
+    }
+
+    /// Joins the half with `cx`, as [`std::io::Write`]. See [`With`].
+    pub fn with<'b>(&'b mut self, cx: &'b mut Cx) -> With<'b, WriteHalf<'a>> {
+        With::new(self, cx)
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// What getsockname(2) says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        os::local_address(self.source)
+    }
+
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the connection has been reset.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        os::peer_address(self.source)
+    }
+}
+
+impl Read for ReadHalf<'_> {
+    fn read(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<usize, Error> {
+        self.read(cx, buf)
+    }
+
+    fn read_vectored(&mut self, cx: &mut Cx, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        self.read_vectored(cx, bufs)
+    }
+}
+
+impl Write for WriteHalf<'_> {
+    fn write(&mut self, cx: &mut Cx, data: &[u8]) -> Result<usize, Error> {
+        self.write(cx, data)
+    }
+
+    fn write_vectored(&mut self, cx: &mut Cx, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
+        self.write_vectored(cx, bufs)
+    }
+
+    /// Nothing is held back. A checkpoint all the same.
+    fn flush(&mut self, cx: &mut Cx) -> Result<(), Error> {
+        Ok(cx.checkpoint()?)
+    }
+}
