@@ -40,6 +40,24 @@ pub fn line() -> String {
     )
 }
 
+/// What to say before the figures of a machine that does other things: `None` if it does not.
+///
+/// The ratios of single operations are still of use then; nothing that fills a core for a while is.
+pub fn warning() -> Option<String> {
+    let load = fs::read_to_string("/proc/loadavg").ok()?;
+    let load: f64 = load.split(' ').next()?.parse().ok()?;
+    (load > LOAD_MAX).then(|| {
+        format!(
+            "WARNING: the load is {load}, so others compete for the cores. Goals are not to be judged by \
+             this run, least of all those of the echo, of two workers, and of the burst."
+        )
+    })
+}
+
+/// The load at which every core has something to do without us, on the smallest machine that can run all
+/// of the benches, is 2; a quarter of that already shows.
+const LOAD_MAX: f64 = 0.5;
+
 /// What a command prints; empty if it cannot be run, for the benches also run from an unpacked archive.
 fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();

@@ -56,6 +56,8 @@
 //! | children | [`Cx::nursery`], [`Nursery`], [`Child`], [`NurseryError`] |
 //! | deadlines, cancelling, shields, shutdown | [`Cx::move_on_after`], [`Cx::fail_after`], [`Cx::cancel_scope`], [`Cx::shield`], [`Cx::cleanup`], [`CancelHandle`] |
 //! | what a cancellation says | [`Cancelled`], [`OrCancelled`], [`MaybeCancelled`] |
+//! | TCP; reading and writing | [`net`], [`io`] |
+//! | signals of the operating system | [`signal`] |
 //! | time | [`Cx::sleep`], [`Cx::interval`], [`Clock`] |
 //! | code that blocks, or needs a big stack | [`Cx::blocking`], [`Cx::on_thread_stack`] |
 //! | futures of other crates | [`Cx::wait`] |
@@ -82,6 +84,7 @@ mod nursery;
 mod run;
 mod sched;
 mod scope;
+pub mod signal;
 mod task;
 pub mod testing;
 mod time;
@@ -114,6 +117,8 @@ mod pages {
     mod panics {}
     #[doc = include_str!("../../../docs/guide/cancellation.md")]
     mod cancellation {}
+    #[doc = include_str!("../../../docs/guide/network.md")]
+    mod network {}
     #[doc = include_str!("../../../docs/guide/thread-locals.md")]
     mod thread_locals {}
     #[doc = include_str!("../../../docs/guide/blocking.md")]

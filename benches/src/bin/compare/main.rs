@@ -76,6 +76,9 @@ fn compare(words: &[&str]) -> io::Result<()> {
     }
 
     println!("{}\n", machine::line());
+    if let Some(warning) = machine::warning() {
+        println!("{warning}\n");
+    }
     if !questions.is_empty() {
         let mut answers = Answers::new(questions);
         for round in 1..=ROUNDS {

@@ -11,6 +11,8 @@
 //!
 //! Run: `cargo run --release -p conbrio-benches --bin placement [-- --quick]`
 
+mod accept;
+
 use std::hint::black_box;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,9 +20,6 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use conbrio::{Builder, Cancelled, Cx, NurseryError};
-
-#[cfg(feature = "net")]
-mod accept;
 
 use conbrio_benches::stats::{Spread, short};
 use conbrio_benches::{child, machine};
@@ -44,7 +43,6 @@ fn sample(question: &str, workers: &str, work: &str) -> io::Result<()> {
     let builder = Builder::new().workers(workers);
     let run = match question {
         "arrivals" => builder.run(arrivals),
-        #[cfg(feature = "net")]
         "accept" => builder.run(accept::accept),
         "burst" => builder.run(move |cx| Ok(burst(cx, work)?)),
         "yields" => {
@@ -223,12 +221,11 @@ fn spawn_cheap(
 
 fn report(rounds: usize) -> io::Result<()> {
     println!("{}\n", machine::line());
-    let workers = std::thread::available_parallelism()?.get().max(2);
-    if cfg!(feature = "net") {
-        report_arrivals("accept", "Connections to an accept loop", rounds, workers)?;
-    } else {
-        println!("Accept loop: NOT MEASURED, built without the feature `net`\n");
+    if let Some(warning) = machine::warning() {
+        println!("{warning}\n");
     }
+    let workers = std::thread::available_parallelism()?.get().max(2);
+    report_arrivals("accept", "Connections to an accept loop", rounds, workers)?;
     report_arrivals("arrivals", "Events from a thread outside", rounds, workers)?;
     report_burst(rounds, workers)?;
     report_cheap(

@@ -31,6 +31,9 @@ pub(crate) struct Notice {
     /// The name of the task that asked, if a task did.
     pub(crate) task: Option<String>,
     pub(crate) location: Option<&'static Location<'static>>,
+    /// For the request of one child alone: the address of the group it is in. Whoever joins the child
+    /// gets it, and the nursery takes it back.
+    pub(crate) child_of: Option<usize>,
 }
 
 impl Notice {
@@ -40,6 +43,7 @@ impl Notice {
             reason: None,
             task: None,
             location: None,
+            child_of: None,
         }
     }
 }

@@ -155,11 +155,6 @@ impl<R: BufRead> Lines<R> {
     ///
     /// What the reader has met, after which the same line goes on too; `InvalidData` for a line that is
     /// not UTF-8, which is skipped.
-    // Not an iterator: the next line takes a `cx`.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it takes a `cx`, as iterators do not"
-    )]
     pub fn next(&mut self, cx: &mut Cx) -> Result<Option<String>, Error> {
         if let Err(error) = self.reader.read_until(cx, b'\n', &mut self.partial) {
             return Err(error.into_cause());

@@ -3,6 +3,7 @@
 //! Owns the decision which addresses need the system's resolver: only host names do, and the resolver
 //! blocks, so that it runs on a thread of its own. Everything else is made in place.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
@@ -171,18 +172,10 @@ impl<T: ToAddrs + ?Sized> ToAddrs for &T {
 /// Asks the system's resolver, on a thread that may block.
 fn ask_system(cx: &mut Cx, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     let answer = cx.blocking(|| (host, port).to_socket_addrs().map(Vec::from_iter))?;
-    Ok(answer.map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            Attempt {
-                what: format!("resolve {host:?}"),
-                source: error,
-            },
-        )
-    })?)
+    Ok(answer.map_err(|error| context(format!("resolve {host:?}"), error))?)
 }
 
-/// Tries each address until `attempt` succeeds with one.
+/// Tries each address until `attempt` succeeds with one; its errors name the address.
 ///
 /// After failures with all of them the error names each, and has the kind and the source of the last. A
 /// cancellation ends it at once.
@@ -197,43 +190,59 @@ pub(super) fn try_each<T>(
         match attempt(cx, address).map_err(Error::into_failed) {
             Ok(done) => return Ok(done),
             Err(Err(cancelled)) => return Err(cancelled.into()),
-            Err(Ok(error)) => failures.push((address, error)),
+            Err(Ok(error)) => failures.push(error),
         }
     }
-    let Some((address, last)) = failures.pop() else {
+    let Some(last) = failures.pop() else {
         let message = format!("{what}: the name has no addresses");
         return Err(io::Error::new(io::ErrorKind::NotFound, message).into());
     };
-    let mut words = String::new();
-    for (address, error) in failures {
-        words += &format!("{what} {address}: {error}; ");
+    if failures.is_empty() {
+        return Err(last.into());
     }
-    words += &format!("{what} {address}");
-    Err(io::Error::new(
-        last.kind(),
-        Attempt {
-            what: words,
-            source: last,
-        },
-    )
-    .into())
+    let before = failures.iter().map(|error| format!("{error}; ")).collect::<String>();
+    Err(io::Error::new(last.kind(), AllFailed { before, last }).into())
 }
 
-/// An error with what was attempted when it came. The first cause stays the source.
+/// Says what was being done to an error. The kind stays, and the error is the source.
+pub(super) fn context(what: String, source: io::Error) -> io::Error {
+    io::Error::new(source.kind(), Context { what, source })
+}
+
 #[derive(Debug)]
-struct Attempt {
+struct Context {
     what: String,
     source: io::Error,
 }
 
-impl std::fmt::Display for Attempt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.source)
     }
 }
 
-impl std::error::Error for Attempt {
+impl std::error::Error for Context {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
+    }
+}
+
+/// What was wrong with each of several addresses.
+#[derive(Debug)]
+struct AllFailed {
+    /// The messages of those before the last.
+    before: String,
+    last: io::Error,
+}
+
+impl fmt::Display for AllFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.before, self.last)
+    }
+}
+
+impl std::error::Error for AllFailed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.last)
     }
 }

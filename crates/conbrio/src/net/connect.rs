@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use conbrio_reactor::{Source, op, os};
 use socket2::SockRef;
 
-use super::addrs::try_each;
+use super::addrs::{context, try_each};
 use super::{TcpStream, ToAddrs};
+use crate::cancel::OrCancelled;
 use crate::io::Error;
 use crate::lowlevel::perform;
 use crate::task::Cx;
@@ -70,7 +71,7 @@ impl ConnectOptions {
     pub fn connect(&self, cx: &mut Cx, address: impl ToAddrs) -> Result<TcpStream, Error> {
         cx.checkpoint()?;
         let addrs = address.to_addrs(cx)?;
-        let source = try_each(cx, "connect to", addrs, |cx, address| {
+        let source = try_each(cx, "connect", addrs, |cx, address| {
             self.attempt(cx, address)
         })?;
         Ok(TcpStream::from_source(source))
@@ -81,11 +82,17 @@ impl ConnectOptions {
         let source = os::tcp_socket(address)?;
         let socket = SockRef::from(&source);
         if let Some(local) = self.local_address {
-            socket.bind(&local.into())?;
+            let named = |error| context(format!("bind to {local} before connecting"), error);
+            socket.bind(&local.into()).map_err(named)?;
         }
         socket.set_tcp_nodelay(self.nodelay)?;
-        perform(cx, &mut op::Connect::new(&source, address))?;
-        Ok(source)
+        match perform(cx, &mut op::Connect::new(&source, address)) {
+            Ok(()) => Ok(source),
+            Err(OrCancelled::Failed(error)) => {
+                Err(context(format!("connect to {address}"), error).into())
+            }
+            Err(cancelled) => Err(cancelled),
+        }
     }
 }
 

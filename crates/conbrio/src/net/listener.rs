@@ -275,7 +275,7 @@ impl ListenOptions {
     pub fn bind(&self, cx: &mut Cx, address: impl ToAddrs) -> Result<TcpListener, Error> {
         cx.checkpoint()?;
         let addrs = address.to_addrs(cx)?;
-        let source = try_each(cx, "bind to", addrs, |_, address| {
+        let source = try_each(cx, "listen", addrs, |_, address| {
             let source = os::tcp_listener(address, self.options)?;
             SockRef::from(&source).set_tcp_nodelay(self.nodelay)?;
             Ok(source)

@@ -117,7 +117,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         };
         for error in errors {
             match error.cancelled() {
-                Some(cancelled) if self.node.owns(cancelled) => {}
+                Some(cancelled) if self.node.owns(cancelled) || self.group.owns(cancelled) => {}
                 Some(cancelled) => {
                     let outer = Cancelled(Arc::clone(&cancelled.0));
                     sorted.cancelled.get_or_insert(outer);

@@ -338,9 +338,8 @@ impl<'env, E: 'env> std::fmt::Debug for Nursery<'_, 'env, E> {
 /// Used by the source notices of failures.
 pub(crate) fn failure_notice(source: CancelSource, what: &str, verb: &str, task: &str) -> Notice {
     Notice {
-        source,
         reason: Some(format!("{what} {verb}")),
         task: Some(task.to_owned()),
-        location: None,
+        ..Notice::new(source)
     }
 }

@@ -357,9 +357,15 @@ impl Worker {
             self.watch.set((nap * 2).min(WATCH_MAX));
             timeout = Some(timeout.map_or(nap, |t| t.min(nap)));
         }
-        self.poll(timeout.map_or(Timeout::Never, timeout_of));
+        let any = self.poll(timeout.map_or(Timeout::Never, timeout_of));
         if is_sentinel {
             shared.crew.sentinel.store(false, Ordering::SeqCst);
+            let slept_through = !any && self.lies() && timeout != until_deadline;
+            // It has work of its own now, and will not look: what waits already is left to the next.
+            let left_behind = shared.remotes.iter().any(|r| !r.stealer.is_empty());
+            if !slept_through && left_behind {
+                self.wake_a_thief();
+            }
         }
     }
 

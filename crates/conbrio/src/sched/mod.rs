@@ -4,6 +4,8 @@
 
 mod idle;
 mod inbox;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod loop_;
 mod quiet;
 mod runnable;

@@ -18,7 +18,9 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-use crate::util::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use crate::util::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, model_fence,
+};
 
 use super::shared::Remote;
 use super::worker::Worker;
@@ -137,6 +139,7 @@ impl Runnable {
     pub(crate) fn settle_at(&self, home: NonNull<Remote>) {
         debug_assert!(self.home.load(Ordering::Relaxed).is_null());
         self.home.store(home.as_ptr(), Ordering::SeqCst);
+        model_fence();
         // The load that the protocol asks for; its value is looked at by the first checkpoint.
         let _ = self.attention.load(Ordering::SeqCst);
     }
@@ -153,6 +156,7 @@ impl Runnable {
             // Whoever set it first has told the home worker, or the start will see it.
             return;
         }
+        model_fence();
         if let Some(home) = me.home() {
             // SAFETY: alive, and its runtime with it, by contract.
             unsafe { Runnable::push_to_home(this, home) };
@@ -258,10 +262,7 @@ impl Runnable {
             worker.push_placed(this);
             return;
         }
-        // Rule 5: first swap, then look.
-        me.in_inbox.swap(false, Ordering::AcqRel);
-        if me.remote_wake.load(Ordering::Acquire) == me.sequence.get() && !me.woken.get() {
-            me.woken.set(true);
+        if me.take_in() {
             me.enqueue_if_parked(worker);
         }
         if me.attention() & DIRTY != 0 {
@@ -270,6 +271,18 @@ impl Runnable {
         }
         // SAFETY: the inbox's reference.
         unsafe { Runnable::release(this) };
+    }
+
+    /// *Home.* After it was unlinked from the inbox: whether its wait has been woken meanwhile.
+    pub(super) fn take_in(&self) -> bool {
+        // Rule 5: first swap, then look.
+        self.in_inbox.swap(false, Ordering::AcqRel);
+        let is_new =
+            self.remote_wake.load(Ordering::Acquire) == self.sequence.get() && !self.woken.get();
+        if is_new {
+            self.woken.set(true);
+        }
+        is_new
     }
 
     /// Adds a reference.

@@ -43,6 +43,20 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
+    pub(super) fn new(index: usize, stealer: Stealer<Unstarted>, crew: Arc<Crew>) -> Remote {
+        Remote {
+            index,
+            inbox: Inbox::new(),
+            status: AtomicU32::new(super::idle::AWAKE),
+            stealer,
+            notifier: OnceLock::new(),
+            live: AtomicUsize::new(0),
+            placed: AtomicUsize::new(0),
+            earliest: AtomicU64::new(NEVER),
+            crew,
+        }
+    }
+
     pub(crate) fn index(&self) -> usize {
         self.index
     }
@@ -124,17 +138,7 @@ impl Shared {
             .iter()
             .map(Children::stealer)
             .enumerate()
-            .map(|(index, stealer)| Remote {
-                index,
-                inbox: Inbox::new(),
-                status: AtomicU32::new(super::idle::AWAKE),
-                stealer,
-                notifier: OnceLock::new(),
-                live: AtomicUsize::new(0),
-                placed: AtomicUsize::new(0),
-                earliest: AtomicU64::new(NEVER),
-                crew: Arc::clone(&crew),
-            })
+            .map(|(index, stealer)| Remote::new(index, stealer, Arc::clone(&crew)))
             .collect();
         let shared = Arc::new(Shared {
             remotes,

@@ -25,10 +25,10 @@ pub(crate) fn notice_here(
     // SAFETY: only tasks are run by workers of this crate, and the running one is alive.
     let task = running.map(|r| unsafe { r.cast::<Task>().as_ref() }.name().to_owned());
     Notice {
-        source,
         reason,
         task,
         location: Some(location),
+        ..Notice::new(source)
     }
 }
 

@@ -9,6 +9,15 @@ pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+/// Says once more, for loom, what sequentially consistent accesses around it say already.
+///
+/// Loom takes such accesses for acquire and release ones, and orders only fences as the memory model does.
+#[inline]
+pub(crate) fn model_fence() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
 /// Tells the processor that this thread spins.
 pub(crate) fn spin_loop() {
     #[cfg(loom)]

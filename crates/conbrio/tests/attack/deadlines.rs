@@ -22,7 +22,7 @@ fn a_deadline_moved_while_it_fires_leaves_no_alarm_behind() {
         let ms = Duration::from_millis;
         let later = cx.now() + ms(50);
         let inner = cx.move_on_after(ms(10), |cx| {
-            cx.cancel_scope(|cx, inner| -> Result<bool, Fault> {
+            cx.cancel_scope(|_, inner| -> Result<bool, Fault> {
                 inner.set_timeout(ms(10));
                 let handle = inner.handle();
                 // From another thread, so that the request waits until the task looks for it.

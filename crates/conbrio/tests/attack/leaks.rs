@@ -31,7 +31,7 @@ fn forgotten_handles_leak_and_the_nursery_still_waits() {
                 std::mem::forget(n.handle());
                 std::mem::forget(n.task("never spawned"));
                 let started = n.start(cx, move |cx, started: conbrio::Started<'_, (), Fault>| {
-                    std::mem::forget(started);
+                    let _forgotten = std::mem::ManuallyDrop::new(started);
                     child(cx).map(drop)
                 });
                 assert!(matches!(started, Err(conbrio::StartError::NeverReady)));

@@ -84,8 +84,7 @@ fn a_cancellation_reaches_a_thousand_generations() {
     }
 }
 
-/// How long it takes to cancel so many children, in steps of a clock that counts instructions of nobody:
-/// only the ratio of two runs is looked at, with much room.
+/// How long it takes to cancel so many children. Only the ratio of two runs is looked at, with much room.
 fn cancel_children(children: usize) -> Duration {
     let stopped = AtomicUsize::new(0);
     let took = run(1, |cx| {
@@ -180,6 +179,12 @@ fn resident_bytes() -> u64 {
 /// spec: N5
 #[test]
 fn children_that_have_ended_leave_nothing_behind() {
+    if cfg!(feature = "sanitizer") {
+        eprintln!(
+            "SKIPPED: resident memory says nothing under AddressSanitizer, which keeps what is freed"
+        );
+        return;
+    }
     let outcome = in_child(
         "scale::children_that_have_ended_leave_nothing_behind",
         || {

@@ -106,7 +106,7 @@ fn stacks_are_used_again_after_panics() {
     run(1, |cx| {
         let runs = AtomicUsize::new(0);
         for round in 0..60_u32 {
-            let size = 32 * 1024 << (round % 5);
+            let size = (32 * 1024) << (round % 5);
             let caught = catch_unwind(AssertUnwindSafe(|| {
                 let _ = cx.nursery(|_, n| -> Result<(), Fault> {
                     for child in 0..8 {
@@ -139,7 +139,7 @@ fn ten_thousand_calls_deep_on_a_stack_that_is_large_enough() {
             n.task("deep").stack_size(32 << 20).spawn(|cx| {
                 #[inline(never)]
                 fn down(cx: &mut Cx, depth: u32) -> Result<u32, Fault> {
-                    if depth % 1_000 == 0 {
+                    if depth.is_multiple_of(1_000) {
                         cx.yield_now()?;
                     }
                     Ok(if depth == 0 {
@@ -154,7 +154,7 @@ fn ten_thousand_calls_deep_on_a_stack_that_is_large_enough() {
             Ok(())
         });
         flatten(outcome).unwrap();
-        assert_eq!(cx.on_thread_stack(|| recurse(5_000)), 5_000);
+        assert_eq!(cx.on_thread_stack(|| recurse(1_000)), 1_000);
     });
 }
 
@@ -173,17 +173,17 @@ fn a_signal_handler_finds_room_on_the_stack_of_a_task() {
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
     // SAFETY: the handler only touches its frame and an atomic; nothing else in this binary uses SIGUSR2.
-    assert_eq!(
-        unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()) },
-        0
-    );
+    let installed =
+        unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()) };
+    assert_eq!(installed, 0);
     run(1, |cx| {
         let outcome = cx.nursery(|_, n| -> Result<(), Fault> {
             for _ in 0..4 {
                 n.spawn(|cx| {
                     for _ in 0..25 {
                         // SAFETY: `raise` sends a signal that has a handler to this very thread.
-                        assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0);
+                        let raised = unsafe { libc::raise(libc::SIGUSR2) };
+                        assert_eq!(raised, 0);
                         cx.yield_now()?;
                     }
                     Ok(())

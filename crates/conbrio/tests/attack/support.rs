@@ -68,7 +68,8 @@ const DEAD: u64 = 0xDEAD_DEAD_DEAD_DEAD;
 #[derive(Debug)]
 pub(crate) enum Fault {
     Cancelled(Cancelled),
-    Broken(u64),
+    /// The number tells them apart in a message.
+    Broken(#[expect(dead_code, reason = "read by `Debug`")] u64),
 }
 
 impl From<Cancelled> for Fault {

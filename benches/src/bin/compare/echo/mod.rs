@@ -30,10 +30,10 @@ const SERVERS: &[(&str, &str)] = &[
     ("epoll", "raw epoll loop, again"),
     ("tokio-current", "tokio current-thread"),
     ("tokio-multi", "tokio 1 worker"),
-    #[cfg(feature = "net")]
     ("conbrio", "conbrio, 1 worker"),
 ];
 const EPOLL: usize = 0;
+const CONTROL: usize = 1;
 const TOKIO: usize = 2;
 
 const SERVER_CORE: usize = 0;
@@ -151,9 +151,11 @@ fn print(servers: &[Server], rounds: usize, slice: Duration) {
             100.0 * server.cpu.user_ticks / (server.cpu.user_ticks + server.cpu.system_ticks),
         );
     }
-    if !cfg!(feature = "net") {
-        println!("| conbrio | NOT MEASURED: built without the feature `net` | | | | | |");
-    }
+    let control = Spread::of_ratios(&servers[CONTROL].rates, &epoll.rates).median;
+    println!(
+        "\nResolution of this run: {:.1} %, the distance between the raw epoll loop and itself.",
+        100.0 * (control - 1.0).abs()
+    );
     println!(
         "\nTo reach: requests ≥ 1.0 × the best rival and ≥ 0.98 × raw epoll; CPU ≤ 1.02 × raw epoll; user \
          share ≤ 0.5 × tokio's."

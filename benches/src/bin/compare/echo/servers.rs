@@ -18,7 +18,6 @@ pub(crate) fn serve(server: &str) -> io::Result<()> {
     end_with_parent();
     os::pin(SERVER_CORE)?;
     match server {
-        #[cfg(feature = "net")]
         "conbrio" => on_conbrio(),
         "epoll" => on_epoll(),
         "tokio-current" => runtime(System::TokioCurrent, 1).block_on(on_tokio()),
@@ -30,7 +29,6 @@ pub(crate) fn serve(server: &str) -> io::Result<()> {
     }
 }
 
-#[cfg(feature = "net")]
 fn on_conbrio() -> io::Result<()> {
     use conbrio::Cx;
     use conbrio::net::{TcpListener, TcpStream};

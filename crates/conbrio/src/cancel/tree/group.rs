@@ -275,12 +275,23 @@ impl Group {
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
         if !links.done && links.request.is_none() {
-            links.request = Some(Arc::new(notice));
+            let child_of = Some(self.address());
+            links.request = Some(Arc::new(Notice { child_of, ..notice }));
             // SAFETY: a child that is not done is alive, and so is its runtime.
             unsafe { Runnable::poke(NonNull::from(branch.runnable())) };
         }
         drop(state);
         settle_here();
+    }
+
+    /// Whether `cancelled` reports the request of one of this group's children.
+    pub(crate) fn owns(&self, cancelled: &Cancelled) -> bool {
+        cancelled.0.child_of == Some(self.address())
+    }
+
+    /// Names the group while it exists.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// The request made for this child alone.

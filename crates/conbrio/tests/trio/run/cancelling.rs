@@ -358,3 +358,52 @@ fn a_nursery_knows_that_it_was_cancelled_however_that_came() {
         assert!(matches!(ended, Err(NurseryError::Stopped(_))), "{ended:?}");
     });
 }
+
+// spec: test_run.precancelled_task, S22
+#[test]
+fn a_child_can_be_cancelled_alone_even_before_it_begins() {
+    on_all_workers(|cx| {
+        let start = cx.now();
+        let begun = AtomicU32::new(0);
+        let value = cx.nursery(|cx, n| -> Result<u32, Cancelled> {
+            let mut sibling = n.spawn(|cx| cx.sleep(seconds(5)).map(|()| 6));
+            let mut child = n.spawn(|cx| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                cx.sleep_forever()
+            });
+            child.cancel();
+            child.cancel();
+            let cancelled = child.join(cx).unwrap_err();
+            assert_eq!(cancelled.source(), CancelSource::Explicit);
+            assert_eq!(cx.now(), start);
+            // It is no failure: the nursery and the sibling go on.
+            assert!(!n.is_cancelled());
+            sibling.join(cx)
+        });
+        assert_eq!(value.unwrap(), 6);
+        assert_eq!(begun.into_inner(), 1);
+        assert_eq!(cx.now() - start, seconds(5));
+    });
+}
+
+// spec: S40
+#[test]
+fn the_cancellation_of_one_child_does_not_leave_its_nursery() {
+    on_all_workers(|cx| {
+        let outcome = cx.nursery(|cx, n| -> Result<u32, Cancelled> {
+            let mut child = n.spawn(|cx| cx.sleep_forever());
+            child.cancel();
+            child.join(cx)?;
+            Ok(1)
+        });
+        assert!(matches!(outcome, Err(NurseryError::Stopped(_))), "{outcome:?}");
+        // Nor does it if it is a sibling that has joined the child.
+        let outcome = cx.nursery(|_, n| -> Result<u32, Cancelled> {
+            let mut child = n.spawn(|cx| cx.sleep_forever());
+            child.cancel();
+            n.spawn(move |cx| child.join(cx));
+            Ok(1)
+        });
+        assert_eq!(outcome.unwrap(), 1);
+    });
+}

@@ -1,0 +1,241 @@
+//! Connecting, and addresses.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use conbrio::io::Error;
+use conbrio::net::{ConnectOptions, ListenOptions, ToAddrs, resolve};
+use conbrio::prelude::*;
+use conbrio::testing::settle;
+
+use crate::support::{CUSHION, cancelled_before, listener, on_workers, pair};
+
+/// An address where nobody listens: it was just given back.
+fn refusing(cx: &mut Cx) -> SocketAddr {
+    // Bound but not listening, so that nobody else is given it meanwhile.
+    listener(cx).local_addr().unwrap()
+}
+
+// spec: test_socket.SocketType_connect_paths, test_socket.address_in_socket_error
+#[test]
+fn a_refusal_names_the_address() {
+    on_workers(|cx| {
+        let address = refusing(cx);
+        let error = TcpStream::connect(cx, address).unwrap_err().into_failed().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("connect to {address}: ")), "{text}");
+        assert_eq!(text.matches(&address.to_string()).count(), 1, "{text}");
+    });
+}
+
+// spec: test_highlevel_open_tcp_stream.one_host_failed_after_connect, all_fail, basic_fallthrough
+#[test]
+fn addresses_are_tried_in_order() {
+    on_workers(|cx| {
+        let mut listener = listener(cx);
+        let good = listener.local_addr().unwrap();
+        let (first, second) = (refusing(cx), refusing(cx));
+        let stream = TcpStream::connect(cx, &[first, second, good][..]).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        assert_eq!(listener.accept(cx).unwrap().1, stream.local_addr().unwrap());
+
+        let error = TcpStream::connect(cx, &[first, second][..]).unwrap_err();
+        let error = error.into_failed().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        for address in [first, second] {
+            assert!(error.to_string().contains(&address.to_string()), "{error}");
+        }
+    });
+}
+
+// spec: test_highlevel_open_tcp_stream.no_hosts
+#[test]
+fn no_address_at_all_is_an_error() {
+    on_workers(|cx| {
+        let error = TcpStream::connect(cx, &[][..]).unwrap_err().into_failed().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let error = TcpListener::bind(cx, &[][..]).unwrap_err().into_failed().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    });
+}
+
+/// How many sockets of this machine are connecting to `address`: state 02 is SYN_SENT, proc(5).
+fn connecting_to(address: SocketAddr) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{:04X}", address.port());
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields[2].ends_with(&port) && fields[3] == "02").count()
+}
+
+// spec: test_socket.SocketType_connect_paths, test_highlevel_open_tcp_stream.cancel
+#[test]
+fn a_cancelled_connect_closes_its_socket() {
+    on_workers(|cx| {
+        let listener = ListenOptions::new().backlog(0).bind(cx, "127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts: when the queue is full the system drops the packets that ask for a connection,
+        // and connecting waits.
+        let mut connected = Vec::new();
+        let was_cancelled = (0..64).any(|_| {
+            let (slot, has_ended) = (std::sync::Mutex::new(None), AtomicBool::new(false));
+            cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                n.spawn(|cx| {
+                    *slot.lock().unwrap() = Some(TcpStream::connect(cx, address));
+                    has_ended.store(true, Ordering::SeqCst);
+                    Ok(())
+                });
+                settle(cx, CUSHION)?;
+                if !has_ended.load(Ordering::SeqCst) {
+                    assert_eq!(connecting_to(address), 1);
+                    n.cancel();
+                }
+                Ok(())
+            })
+            .unwrap();
+            match slot.into_inner().unwrap().unwrap() {
+                Ok(stream) => connected.push(stream),
+                Err(error) => assert!(error.cancelled().is_some(), "{error}"),
+            }
+            connected.len() < 64 && connecting_to(address) == 0 && !has_settled(&connected)
+        });
+        let _ = was_cancelled;
+        assert_eq!(connecting_to(address), 0);
+    });
+}
+
+fn has_settled(_: &[TcpStream]) -> bool {
+    true
+}
+
+// spec: test_socket.SocketType_connect_paths
+#[test]
+fn a_connect_that_was_cancelled_before_begins_nothing() {
+    on_workers(|cx| {
+        let mut listener = listener(cx);
+        let address = listener.local_addr().unwrap();
+        let _ = cancelled_before(cx, |cx| TcpStream::connect(cx, address));
+        let stream = TcpStream::connect(cx, address).unwrap();
+        // The first in the queue is the second attempt.
+        assert_eq!(listener.accept(cx).unwrap().1, stream.local_addr().unwrap());
+        let _ = cancelled_before(cx, |cx| TcpListener::bind(cx, "127.0.0.1:0"));
+        let _ = cancelled_before(cx, |cx| resolve(cx, "127.0.0.1:0"));
+        let _ = cancelled_before(cx, |cx| resolve(cx, "localhost:0"));
+    });
+}
+
+// spec: test_highlevel_open_tcp_stream.local_address_real
+#[test]
+fn a_local_address_is_used() {
+    on_workers(|cx| {
+        let mut listener = listener(cx);
+        let address = listener.local_addr().unwrap();
+        let local = SocketAddr::from(([127, 0, 0, 3], 0));
+        let stream = ConnectOptions::new().local_address(local).connect(cx, address).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), local.ip());
+        assert_eq!(listener.accept(cx).unwrap().1, stream.local_addr().unwrap());
+        // One that is not of this machine is named.
+        let foreign = SocketAddr::from(([192, 0, 2, 1], 0));
+        let error = ConnectOptions::new().local_address(foreign).connect(cx, address);
+        let error = error.unwrap_err().into_failed().unwrap();
+        assert!(error.to_string().contains("192.0.2.1"), "{error}");
+    });
+}
+
+// spec: test_socket.SocketType_resolve, test_socket.getaddrinfo
+#[test]
+fn every_form_of_an_address_is_understood() {
+    on_workers(|cx| {
+        let four = SocketAddr::from(([127, 0, 0, 1], 80));
+        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, 80));
+        let (SocketAddr::V4(v4), SocketAddr::V6(v6)) = (four, six) else { unreachable!() };
+        assert_eq!(resolve(cx, four).unwrap(), [four]);
+        assert_eq!(resolve(cx, v4).unwrap(), [four]);
+        assert_eq!(resolve(cx, v6).unwrap(), [six]);
+        assert_eq!(resolve(cx, (IpAddr::V4(Ipv4Addr::LOCALHOST), 80)).unwrap(), [four]);
+        assert_eq!(resolve(cx, (Ipv4Addr::LOCALHOST, 80)).unwrap(), [four]);
+        assert_eq!(resolve(cx, (Ipv6Addr::LOCALHOST, 80)).unwrap(), [six]);
+        assert_eq!(resolve(cx, ("127.0.0.1", 80)).unwrap(), [four]);
+        assert_eq!(resolve(cx, ("::1", 80)).unwrap(), [six]);
+        assert_eq!(resolve(cx, (String::from("::1"), 80)).unwrap(), [six]);
+        assert_eq!(resolve(cx, "127.0.0.1:80").unwrap(), [four]);
+        assert_eq!(resolve(cx, "[::1]:80").unwrap(), [six]);
+        assert_eq!(resolve(cx, String::from("[::1]:80")).unwrap(), [six]);
+        assert_eq!(resolve(cx, &[four, six][..]).unwrap(), [four, six]);
+        let named = resolve(cx, "localhost:80").unwrap();
+        assert!(named.contains(&four) || named.contains(&six), "{named:?}");
+        assert_eq!(resolve(cx, ("localhost", 80)).unwrap(), named);
+    });
+}
+
+#[test]
+fn a_literal_address_does_not_wake_a_thread() {
+    on_workers(|cx| {
+        let before = cx.runtime().workers;
+        assert!(before > 0);
+        let thread = std::thread::current().id();
+        // A literal is made in place: the task keeps its turn, so that a sibling sees nothing of it.
+        let turns = std::cell::Cell::new(0);
+        cx.nursery(|cx, n| -> Result<(), Cancelled> {
+            n.spawn_local(cx, |_| {
+                turns.set(turns.get() + 1);
+                Ok(())
+            });
+            resolve(cx, "127.0.0.1:80").unwrap();
+            resolve(cx, ("::1", 80)).unwrap();
+            assert_eq!(turns.get(), 0, "it gave way");
+            resolve(cx, "localhost:80").unwrap();
+            assert_eq!(turns.get(), 1, "a name is resolved on another thread");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(std::thread::current().id(), thread);
+    });
+}
+
+#[test]
+fn what_is_no_address_is_named() {
+    on_workers(|cx| {
+        for wrong in ["", "nonsense", "127.0.0.1", "127.0.0.1:99999", "host:port", "[::1]"] {
+            let error = TcpStream::connect(cx, wrong).unwrap_err().into_failed().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong}: {error}");
+            assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");
+        }
+    });
+}
+
+// spec: test_socket.resolve_address_exception_in_connect_closes_socket
+#[test]
+fn a_name_that_does_not_exist_is_named() {
+    on_workers(|cx| {
+        // RFC 6761: "invalid" never resolves. Not even the resolver is asked for a name with a NUL.
+        let error = resolve(cx, "nul\0byte:80").unwrap_err().into_failed().unwrap();
+        assert!(error.to_string().starts_with("resolve \"nul\\0byte\": "), "{error}");
+        let error = TcpStream::connect(cx, "name.invalid:80").unwrap_err().into_failed().unwrap();
+        assert!(error.to_string().starts_with("resolve \"name.invalid\": "), "{error}");
+    });
+}
+
+// spec: test_socket.custom_hostname_resolver
+#[test]
+fn a_resolver_of_ones_own_may_wait() {
+    struct Ask<'a>(std::sync::Mutex<&'a mut TcpStream>);
+
+    impl ToAddrs for Ask<'_> {
+        fn to_addrs(&self, cx: &mut Cx) -> Result<Vec<SocketAddr>, Error> {
+            let mut answer = [0; 2];
+            self.0.lock().unwrap().read_exact(cx, &mut answer)?;
+            Ok(vec![(Ipv4Addr::LOCALHOST, u16::from_be_bytes(answer)).into()])
+        }
+    }
+
+    on_workers(|cx| {
+        let listener = listener(cx);
+        let port = listener.local_addr().unwrap().port();
+        let (mut server, mut client) = pair(cx);
+        server.write_all(cx, &port.to_be_bytes()).unwrap();
+        let stream = TcpStream::connect(cx, Ask((&mut client).into())).unwrap();
+        assert_eq!(stream.peer_addr().unwrap().port(), port);
+    });
+}

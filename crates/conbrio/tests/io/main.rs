@@ -1,0 +1,13 @@
+//! Bytes over TCP, the traits for them, and signals. Every suite runs on one worker and on two.
+
+mod accept;
+mod adapter;
+mod bytes;
+mod cancel;
+mod connect;
+mod descriptors;
+mod halves;
+mod many;
+mod signals;
+mod streams;
+mod support;

@@ -1,0 +1,121 @@
+//! What the suites share.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use conbrio::prelude::*;
+use conbrio::testing::settle;
+use conbrio::{Builder, MaybeCancelled};
+
+/// Runs a test on one worker, and on two.
+#[track_caller]
+pub(crate) fn on_workers(test: impl Fn(&mut Cx) + Send + Sync) {
+    for workers in [1, 2] {
+        Builder::new().workers(workers).run(|cx| test(cx)).unwrap();
+    }
+}
+
+/// A listener that nobody else knows.
+pub(crate) fn listener(cx: &mut Cx) -> TcpListener {
+    TcpListener::bind(cx, "127.0.0.1:0").unwrap()
+}
+
+/// Two ends of a connection.
+pub(crate) fn pair(cx: &mut Cx) -> (TcpStream, TcpStream) {
+    let mut listener = listener(cx);
+    let address = listener.local_addr().unwrap();
+    let left = TcpStream::connect(cx, address).unwrap();
+    let (right, _) = listener.accept(cx).unwrap();
+    (left, right)
+}
+
+/// Runs `f` until it waits and everything has come to rest, cancels it there, and returns its error, which
+/// must be a cancellation.
+#[track_caller]
+pub(crate) fn cancel_when_blocked<R, E>(
+    cx: &mut Cx,
+    f: impl FnOnce(&mut Cx) -> Result<R, E> + Send,
+) -> E
+where
+    R: std::fmt::Debug + Send,
+    E: MaybeCancelled + Send,
+{
+    let (outcome, has_ended) = (Mutex::new(None), AtomicBool::new(false));
+    cx.nursery(|cx, n| -> Result<(), Cancelled> {
+        n.spawn(|cx| {
+            *outcome.lock().unwrap() = Some(f(cx));
+            has_ended.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        settle(cx, CUSHION)?;
+        assert!(!has_ended.load(Ordering::SeqCst), "it was to wait, but it has ended");
+        n.cancel();
+        Ok(())
+    })
+    .unwrap();
+    let error = outcome.into_inner().unwrap().expect("it has ended").unwrap_err();
+    assert!(error.cancelled().is_some(), "it was to be cancelled");
+    error
+}
+
+/// Calls `f` in a scope that is cancelled already, and returns its error, which must be the cancellation.
+#[track_caller]
+pub(crate) fn cancelled_before<R, E>(cx: &mut Cx, f: impl FnOnce(&mut Cx) -> Result<R, E>) -> E
+where
+    R: std::fmt::Debug,
+    E: MaybeCancelled,
+{
+    let mut seen = None;
+    let outcome = cx.cancel_scope(|cx, scope| -> Result<(), Cancelled> {
+        scope.cancel();
+        seen = Some(f(cx));
+        Ok(())
+    });
+    assert!(matches!(outcome, Ok(Some(()))));
+    let error = seen.unwrap().unwrap_err();
+    assert!(error.cancelled().is_some(), "it was to be cancelled");
+    error
+}
+
+/// Bytes that show where they were lost, doubled or exchanged.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at % 251) as u8).collect()
+}
+
+/// Runs this test binary again, with only the test `name`, which finds `name` in the environment. For what
+/// cannot share a process with other tests.
+#[track_caller]
+pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
+    const VARIABLE: &str = "CONBRIO_TEST_CHILD";
+    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
+        return test();
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, name)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{name} in its own process: {}\n{text}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Spins until `flag` is set by a task on another worker.
+pub(crate) fn wait_for_other_worker(flag: &AtomicBool) {
+    while !flag.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+}
+
+/// Loopback delivers at once; this is for the threads on the way.
+pub(crate) const CUSHION: Duration = Duration::from_millis(3);
+
+pub(crate) fn io_other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::other(error)
+}
