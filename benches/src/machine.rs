@@ -54,8 +54,7 @@ pub fn warning() -> Option<String> {
     })
 }
 
-/// The load at which every core has something to do without us, on the smallest machine that can run all
-/// of the benches, is 2; a quarter of that already shows.
+/// A quarter of what fills both cores of the smallest machine that can run all of the benches.
 const LOAD_MAX: f64 = 0.5;
 
 /// What a command prints; empty if it cannot be run, for the benches also run from an unpacked archive.
