@@ -200,7 +200,10 @@ pub(super) fn try_each<T>(
     if failures.is_empty() {
         return Err(last.into());
     }
-    let before = failures.iter().map(|error| format!("{error}; ")).collect::<String>();
+    let before = failures
+        .iter()
+        .map(|error| format!("{error}; "))
+        .collect::<String>();
     Err(io::Error::new(last.kind(), AllFailed { before, last }).into())
 }
 

@@ -72,7 +72,11 @@ impl Signals {
         let (read, write) = os::pipe()?;
         let write = write.into_fd();
         // From the start, so that what was registered before an error is taken away again.
-        let mut this = Signals { pipe: read, caught: Vec::new(), next: 0 };
+        let mut this = Signals {
+            pipe: read,
+            caught: Vec::new(),
+            next: 0,
+        };
         for signal in signals {
             this.catch(*signal, write.try_clone()?)?;
         }
@@ -88,7 +92,11 @@ impl Signals {
             |error: io::Error| io::Error::new(error.kind(), format!("catch {signal}: {error}"));
         let flag = Arc::new(AtomicBool::new(false));
         let at = self.caught.len();
-        self.caught.push(Caught { signal, flag: Arc::clone(&flag), actions: Vec::new() });
+        self.caught.push(Caught {
+            signal,
+            flag: Arc::clone(&flag),
+            actions: Vec::new(),
+        });
         // Actions run in the order in which they were registered.
         let sets = signal_hook::flag::register(signal.as_raw(), flag).map_err(named)?;
         self.caught[at].actions.push(sets);
@@ -114,7 +122,9 @@ impl Signals {
             if let Some(signal) = self.take() {
                 return Ok(signal);
             }
-            if perform(cx, &mut op::Read::new(&self.pipe, &mut [0; 64]))? == 0 && !self.caught.is_empty() {
+            if perform(cx, &mut op::Read::new(&self.pipe, &mut [0; 64]))? == 0
+                && !self.caught.is_empty()
+            {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
@@ -138,7 +148,11 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for action in self.caught.iter_mut().flat_map(|caught| caught.actions.drain(..)) {
+        for action in self
+            .caught
+            .iter_mut()
+            .flat_map(|caught| caught.actions.drain(..))
+        {
             unregister(action);
         }
     }

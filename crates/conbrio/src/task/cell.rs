@@ -55,7 +55,7 @@ pub(crate) struct Task {
 }
 
 /// How many checkpoints a task may pass in one turn.
-pub(super) const FUEL: u32 = 128;
+const FUEL: u32 = 128;
 
 static VTABLE: Vtable = Vtable { run, attend, free };
 

@@ -10,7 +10,6 @@ use crate::clock::NEVER;
 use crate::sched::{Interrupt, Parked};
 use crate::util::abort::abort;
 
-use super::cell::FUEL;
 use super::cx::Cx;
 
 impl Cx {
@@ -136,13 +135,11 @@ impl Cx {
 
     #[cold]
     fn checkpoint_slow(&mut self) -> Result<(), Cancelled> {
-        self.checkpoint_if_cancelled()?;
-        let fuel = self.task().fuel();
-        // A cancelled task that ignores it has its fuel counted down past zero: `>` catches that.
-        if fuel.get() == 0 || fuel.get() > FUEL {
-            return self.yield_now();
+        // Also a task that is cancelled and goes on regardless gives way: it must not starve the others.
+        if self.task().fuel().get() == 0 && !panicking() {
+            self.give_way();
         }
-        Ok(())
+        self.checkpoint_if_cancelled()
     }
 
     /// Fails if a scope around the caller is cancelled. Never lets another task run.
@@ -167,7 +164,7 @@ impl Cx {
     ///
     /// # Cancellation
     ///
-    /// Always a checkpoint: fails if a scope around the caller is cancelled, before or after.
+    /// Always a checkpoint: gives way first, then fails if a scope around the caller is cancelled.
     ///
     /// # Examples
     ///
@@ -176,8 +173,7 @@ impl Cx {
     /// ```
     #[inline]
     pub fn yield_now(&mut self) -> Result<(), Cancelled> {
-        self.checkpoint_if_cancelled()?;
-        self.give_way();
+        self.yield_shielded();
         self.checkpoint_if_cancelled()
     }
 
@@ -186,6 +182,7 @@ impl Cx {
     /// # Cancellation
     ///
     /// Gives way, and never fails.
+    #[inline]
     pub fn yield_shielded(&mut self) {
         if !panicking() {
             self.give_way();

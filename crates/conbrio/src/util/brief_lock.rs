@@ -6,7 +6,7 @@
 //! nothing of the lock is touched after it, so that whoever takes the lock next may free it.
 //!
 //! Rules:
-//! 1. The value is reached only between a successful acquire (swap to `true`, `Acquire`) and the release
+//! 1. The value is reached only between a successful acquire (compare-and-exchange to `true`, `Acquire`) and the release
 //!    (store of `false`, `Release`); the release is read by the next acquire.
 //! 2. After the release store the guard does not touch the lock.
 //! 3. Nothing waits, calls user code or makes a system call that can block while it holds the lock.
@@ -36,7 +36,7 @@ impl<T> BriefLock<T> {
     }
 
     pub(crate) fn lock(&self) -> BriefGuard<'_, T> {
-        if self.held.swap(true, Ordering::Acquire) {
+        if !self.try_acquire() {
             self.lock_contended();
         }
         BriefGuard { lock: self }
@@ -55,10 +55,18 @@ impl<T> BriefLock<T> {
                     yield_thread();
                 }
             }
-            if !self.held.swap(true, Ordering::Acquire) {
+            if self.try_acquire() {
                 return;
             }
         }
+    }
+
+    /// A compare-and-exchange, which writes nothing when it fails: a swap would put a store of `true`
+    /// beside the holder's `false`, and loom does not know which of the two comes last.
+    fn try_acquire(&self) -> bool {
+        self.held
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 }
 
@@ -97,10 +105,7 @@ impl<T> Drop for BriefGuard<'_, T> {
     }
 }
 
-#[cfg(not(loom))]
 const SPINS_BEFORE_YIELD: u32 = 64;
-#[cfg(loom)]
-const SPINS_BEFORE_YIELD: u32 = 0;
 
 #[cfg(all(test, not(loom)))]
 mod tests {
@@ -137,17 +142,19 @@ mod loom_tests {
                 let lock = unsafe { &*(address as *const BriefLock<u32>) };
                 *lock.lock() -= 1;
             });
-            loop {
-                // SAFETY: it is freed below, by this thread.
-                let live = unsafe { *(*lock).lock() };
-                if live == 0 {
-                    break;
-                }
-                loom::thread::yield_now();
+            // SAFETY: it is freed below, by this thread.
+            let live = unsafe { *(*lock).lock() };
+            let mut child = Some(child);
+            if live != 0 {
+                // The owner would wait; the model only has to cover that it sees zero while the child is
+                // still inside its release.
+                child.take().unwrap().join().unwrap();
             }
             // SAFETY: made by `Box::into_raw` above; the child's last access was its release.
             drop(unsafe { Box::from_raw(lock) });
-            child.join().unwrap();
+            if let Some(child) = child {
+                child.join().unwrap();
+            }
         });
     }
 }

@@ -1,6 +1,5 @@
 //! What the suites share.
 
-use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,12 +49,19 @@ where
             Ok(())
         });
         settle(cx, CUSHION)?;
-        assert!(!has_ended.load(Ordering::SeqCst), "it was to wait, but it has ended");
+        assert!(
+            !has_ended.load(Ordering::SeqCst),
+            "it was to wait, but it has ended"
+        );
         n.cancel();
         Ok(())
     })
     .unwrap();
-    let error = outcome.into_inner().unwrap().expect("it has ended").unwrap_err();
+    let error = outcome
+        .into_inner()
+        .unwrap()
+        .expect("it has ended")
+        .unwrap_err();
     assert!(error.cancelled().is_some(), "it was to be cancelled");
     error
 }
@@ -115,7 +121,3 @@ pub(crate) fn wait_for_other_worker(flag: &AtomicBool) {
 
 /// Loopback delivers at once; this is for the threads on the way.
 pub(crate) const CUSHION: Duration = Duration::from_millis(3);
-
-pub(crate) fn io_other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::other(error)
-}

@@ -396,7 +396,10 @@ fn the_cancellation_of_one_child_does_not_leave_its_nursery() {
             child.join(cx)?;
             Ok(1)
         });
-        assert!(matches!(outcome, Err(NurseryError::Stopped(_))), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(NurseryError::Stopped(_))),
+            "{outcome:?}"
+        );
         // Nor does it if it is a sibling that has joined the child.
         let outcome = cx.nursery(|_, n| -> Result<u32, Cancelled> {
             let mut child = n.spawn(|cx| cx.sleep_forever());

@@ -1,0 +1,123 @@
+//! Signals. They belong to the process, so that each test has signals of its own, or a process.
+
+use std::io::ErrorKind;
+
+use conbrio::prelude::*;
+use conbrio::signal::{Signal, Signals, wait_ctrl_c, wait_termination};
+use conbrio::testing::settle;
+use rustix::process::{Signal as Raise, getpid, kill_process};
+
+use crate::support::{
+    CUSHION, cancel_when_blocked, cancelled_before, in_a_process_of_its_own, on_workers,
+};
+
+fn raise(signal: Raise) {
+    kill_process(getpid(), signal).unwrap();
+}
+
+#[test]
+fn signals_are_waited_for_and_coalesced() {
+    on_workers(|cx| {
+        let mut signals = Signals::new(&[Signal::USER1]).unwrap();
+        // Also when it came before anybody waits.
+        for _ in 0..10 {
+            raise(Raise::USR1);
+        }
+        assert_eq!(signals.wait(cx).unwrap(), Signal::USER1);
+        // All ten have arrived by now or are one more.
+        while signals.try_wait().is_some() {}
+        let _ = cancel_when_blocked(cx, |cx| signals.wait(cx));
+        cx.nursery(|cx, n| -> Result<(), Cancelled> {
+            n.spawn(|cx| {
+                settle(cx, CUSHION)?;
+                raise(Raise::USR1);
+                Ok(())
+            });
+            assert_eq!(signals.wait(cx).unwrap(), Signal::USER1);
+            Ok(())
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_cancelled_wait_leaves_the_signal() {
+    on_workers(|cx| {
+        let mut signals = Signals::new(&[Signal::CONTINUE]).unwrap();
+        let _ = cancel_when_blocked(cx, |cx| signals.wait(cx));
+        raise(Raise::CONT);
+        let _ = cancelled_before(cx, |cx| signals.wait(cx));
+        assert_eq!(signals.wait(cx).unwrap(), Signal::CONTINUE);
+    });
+}
+
+#[test]
+fn each_listener_hears_its_signals_and_none_is_hidden() {
+    in_a_process_of_its_own(
+        "signals::each_listener_hears_its_signals_and_none_is_hidden",
+        || {
+            on_workers(|cx| {
+                let mut both = Signals::new(&[Signal::USER2, Signal::WINDOW_CHANGE]).unwrap();
+                let mut second = Signals::new(&[Signal::USER2]).unwrap();
+                raise(Raise::USR2);
+                raise(Raise::WINCH);
+                let mut seen = [both.wait(cx).unwrap(), both.wait(cx).unwrap()];
+                seen.sort();
+                assert_eq!(seen, [Signal::USER2, Signal::WINDOW_CHANGE]);
+                assert_eq!(second.wait(cx).unwrap(), Signal::USER2);
+                // One that keeps coming does not hide the other.
+                raise(Raise::WINCH);
+                let mut turns = 0;
+                loop {
+                    raise(Raise::USR2);
+                    turns += 1;
+                    if both.wait(cx).unwrap() == Signal::WINDOW_CHANGE {
+                        break;
+                    }
+                }
+                assert!(turns <= 3, "{turns}");
+                // A listener of nothing only waits to be cancelled.
+                let mut none = Signals::new(&[]).unwrap();
+                let _ = cancel_when_blocked(cx, |cx| none.wait(cx));
+            });
+        },
+    );
+}
+
+#[test]
+fn ctrl_c_and_termination_end_a_wait() {
+    in_a_process_of_its_own("signals::ctrl_c_and_termination_end_a_wait", || {
+        on_workers(|cx| {
+            for signal in [Raise::INT, Raise::TERM] {
+                cx.nursery(|cx, n| -> std::io::Result<()> {
+                    let mut child = n.spawn(|cx| Ok(wait_termination(cx)?));
+                    if signal == Raise::INT {
+                        n.spawn(|cx| Ok(wait_ctrl_c(cx)?));
+                    }
+                    settle(cx, CUSHION)?;
+                    raise(signal);
+                    assert_eq!(child.join(cx)?.as_raw(), signal.as_raw());
+                    Ok(())
+                })
+                .unwrap();
+            }
+            // What stays behind: the process does not end from a signal that nobody waits for any more.
+            raise(Raise::INT);
+            raise(Raise::TERM);
+            settle(cx, CUSHION).unwrap();
+            // It is not seen by whoever waits later, either.
+            let _ = cancel_when_blocked(cx, wait_ctrl_c);
+        });
+    });
+}
+
+#[test]
+fn what_cannot_be_caught_is_named() {
+    for number in [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, 0, -1, 12_345] {
+        let signal = Signal::from_raw(number);
+        let error = Signals::new(&[Signal::HANGUP, signal]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{signal}: {error}");
+        assert!(error.to_string().contains(&signal.to_string()), "{error}");
+    }
+    assert_eq!(format!("{:?}", Signal::TERMINATE), "Signal(SIGTERM)");
+}
