@@ -41,17 +41,18 @@ pub(crate) struct TaskOptions {
 pub(crate) struct Task {
     /// First, so that a pointer to one is a pointer to the other.
     runnable: Runnable,
-    branch: Branch,
-    kind: &'static TaskKind,
-    options: TaskOptions,
-    // Home fields: touched by the home worker only.
+    // What every turn uses comes next, so that it shares cache lines with the runnable. These are home
+    // fields: touched by the home worker only.
     fiber: UnsafeCell<Option<Fiber>>,
     suspender: Cell<Option<NonNull<Suspender>>>,
     worker: Cell<Option<NonNull<Worker>>>,
-    /// What the overflow message calls the task.
-    label: UnsafeCell<Label>,
     /// Checkpoints left until the task gives way.
     fuel: Cell<u32>,
+    branch: Branch,
+    kind: &'static TaskKind,
+    options: TaskOptions,
+    /// What the overflow message calls the task. A home field.
+    label: UnsafeCell<Label>,
 }
 
 /// How many checkpoints a task may pass in one turn.
@@ -117,6 +118,8 @@ impl Task {
             "a `Cx` was used outside of its task"
         );
         let suspender = self.suspender.get().expect("the task has started");
+        let here = 0_u8;
+        self.runnable.note_stop(&raw const here);
         // SAFETY: it lives on the task's stack for as long as the task runs, which it does now.
         unsafe { suspender.as_ref() }.suspend();
     }
