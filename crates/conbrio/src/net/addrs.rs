@@ -11,7 +11,7 @@ use crate::io::Error;
 use crate::task::Cx;
 
 /// What [`TcpListener::bind`](super::TcpListener::bind), [`TcpStream::connect`](super::TcpStream::connect)
-/// and [`resolve`] take as an address: what [`std::net::ToSocketAddrs`] is implemented for.
+/// and [`resolve`] take as an address: what [`std::net::ToSocketAddrs`] is implemented for, and a few more.
 ///
 /// Literal addresses cost nothing. A host name is resolved by the system (`getaddrinfo`), which blocks,
 /// through [`Cx::blocking`].
@@ -119,6 +119,18 @@ impl ToAddrs for (Ipv6Addr, u16) {
 impl ToAddrs for [SocketAddr] {
     fn to_addrs(&self, _: &mut Cx) -> Result<Vec<SocketAddr>, Error> {
         Ok(self.to_vec())
+    }
+}
+
+impl<const N: usize> ToAddrs for [SocketAddr; N] {
+    fn to_addrs(&self, _: &mut Cx) -> Result<Vec<SocketAddr>, Error> {
+        Ok(self.to_vec())
+    }
+}
+
+impl ToAddrs for Vec<SocketAddr> {
+    fn to_addrs(&self, _: &mut Cx) -> Result<Vec<SocketAddr>, Error> {
+        Ok(self.clone())
     }
 }
 

@@ -111,7 +111,7 @@ impl TcpListener {
     }
 
     /// A second listener for the same queue of connections, for another task: each connection goes to one
-    /// of them.
+    /// of them. The two share their options, and the mode that [`into_std`](TcpListener::into_std) changes.
     ///
     /// # Errors
     ///
@@ -137,7 +137,8 @@ impl TcpListener {
         })
     }
 
-    /// Makes it a listener of the standard library, in blocking mode.
+    /// Makes it a listener of the standard library, in blocking mode. Its clones are then blocking too, and
+    /// would stop their workers: drop them first.
     ///
     /// # Errors
     ///

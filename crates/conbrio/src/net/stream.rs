@@ -396,7 +396,8 @@ impl TcpStream {
         self.socket().take_error()
     }
 
-    /// Takes over a stream of the standard library. Its options stay as they are; it becomes non-blocking.
+    /// Takes over a stream of the standard library. Its options stay as they are; it becomes
+    /// non-blocking, and so do its clones.
     ///
     /// # Errors
     ///

@@ -45,6 +45,8 @@ use crate::task::Cx;
 #[derive(Debug)]
 pub struct Signals {
     pipe: Source,
+    /// The other end, of which the handler's actions have copies. While it is open, no read finds the end.
+    write: OwnedFd,
     caught: Vec<Caught>,
     /// Where the next look begins, so that a signal that keeps coming does not hide the others.
     next: usize,
@@ -62,34 +64,35 @@ struct Caught {
 impl Signals {
     /// Begins to catch these signals. What came before is not seen.
     ///
-    /// Takes a descriptor, and one more for each signal.
+    /// Takes two descriptors, and one more for each signal.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a number that is no signal, or one that cannot be caught (`SIGKILL`, `SIGSTOP`)
     /// or must not (`SIGSEGV`, `SIGFPE`, `SIGILL`); what pipe(2) and sigaction(2) say.
     pub fn new(signals: &[Signal]) -> io::Result<Signals> {
-        let (read, write) = os::pipe()?;
-        let write = write.into_fd();
+        let (pipe, write) = os::pipe()?;
         // From the start, so that what was registered before an error is taken away again.
         let mut this = Signals {
-            pipe: read,
+            pipe,
+            write: write.into_fd(),
             caught: Vec::new(),
             next: 0,
         };
         for signal in signals {
-            this.catch(*signal, write.try_clone()?)?;
+            this.catch(*signal)?;
         }
         Ok(this)
     }
 
-    fn catch(&mut self, signal: Signal, write: OwnedFd) -> io::Result<()> {
+    fn catch(&mut self, signal: Signal) -> io::Result<()> {
         if signal_hook::consts::FORBIDDEN.contains(&signal.as_raw()) {
             let message = format!("catch {signal}: it must not be caught");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("catch {signal}: {error}"));
+        let write = self.write.try_clone()?;
         let flag = Arc::new(AtomicBool::new(false));
         let at = self.caught.len();
         self.caught.push(Caught {
@@ -115,18 +118,14 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// Only a cancellation, unless somebody has closed the pipe's descriptor.
+    /// What read(2) says, which for a pipe of our own is nothing.
     pub fn wait(&mut self, cx: &mut Cx) -> Result<Signal, Error> {
         cx.checkpoint()?;
         loop {
             if let Some(signal) = self.take() {
                 return Ok(signal);
             }
-            if perform(cx, &mut op::Read::new(&self.pipe, &mut [0; 64]))? == 0
-                && !self.caught.is_empty()
-            {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
+            perform(cx, &mut op::Read::new(&self.pipe, &mut [0; 64]))?;
         }
     }
 

@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
 
 use conbrio::prelude::*;
 use conbrio::signal::{Signal, Signals};
 use conbrio::testing::settle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{CUSHION, in_a_process_of_its_own, listener, on_workers};
+use crate::support::{CUSHION, in_a_process_of_its_own, listener, on_workers, refusing};
 
 /// Opens files until no more can be opened.
 fn exhaust() -> Vec<File> {
@@ -54,7 +53,7 @@ fn no_descriptor_left() {
                 .into_failed()
                 .unwrap();
             assert!(error.to_string().contains(&address.to_string()), "{error}");
-            TcpListener::bind(cx, "127.0.0.1:0").unwrap_err();
+            let _ = TcpListener::bind(cx, "127.0.0.1:0").unwrap_err();
             listener.try_clone().unwrap_err();
             Signals::new(&[Signal::USER1]).unwrap_err();
             drop(files);
@@ -96,9 +95,10 @@ fn everything_that_was_opened_is_closed() {
                 let clone = listener.try_clone().unwrap();
                 let signals = Signals::new(&[Signal::USER2, Signal::HANGUP]).unwrap();
                 Signals::new(&[Signal::USER1, Signal::from_raw(libc::SIGKILL)]).unwrap_err();
-                let refused = TcpStream::connect(cx, (Ipv4Addr::LOCALHOST, 1));
-                refused.unwrap_err();
-                drop((listener, right, clone, signals));
+                let (guard, address) = refusing();
+                let refused = TcpStream::connect(cx, address);
+                let _ = refused.unwrap_err();
+                drop((listener, right, clone, signals, guard));
                 if round > 0 {
                     assert_eq!(open_descriptors(), before);
                 }

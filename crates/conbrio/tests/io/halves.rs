@@ -116,9 +116,8 @@ fn a_stream_goes_from_worker_to_worker() {
 fn a_borrowed_write_half_ends_its_direction_when_told() {
     on_workers(|cx| {
         let (mut left, mut right) = pair(cx);
-        let (mut reader, writer) = left.split();
-        // Dropping it does not.
-        drop(writer);
+        // That it goes does not.
+        let (mut reader, _) = left.split();
         let _ = cancel_when_blocked(cx, |cx| right.read(cx, &mut [0; 1]));
         right.write_all(cx, b"x").unwrap();
         reader.read_exact(cx, &mut [0; 1]).unwrap();
@@ -171,4 +170,17 @@ fn halves_are_reunited_only_with_their_own() {
         // Reuniting did not end a direction.
         let _ = cancel_when_blocked(cx, |cx| right.read(cx, &mut buf));
     });
+}
+
+#[test]
+fn everything_but_adapters_may_go_anywhere() {
+    fn may_go_anywhere<T: Send + Sync + 'static>() {}
+    may_go_anywhere::<TcpListener>();
+    may_go_anywhere::<TcpStream>();
+    may_go_anywhere::<conbrio::net::OwnedReadHalf>();
+    may_go_anywhere::<conbrio::net::OwnedWriteHalf>();
+    may_go_anywhere::<conbrio::net::ReadHalf<'static>>();
+    may_go_anywhere::<conbrio::net::WriteHalf<'static>>();
+    may_go_anywhere::<conbrio::io::Incomplete>();
+    may_go_anywhere::<conbrio::signal::Signals>();
 }

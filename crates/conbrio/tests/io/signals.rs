@@ -40,6 +40,19 @@ fn signals_are_waited_for_and_coalesced() {
     });
 }
 
+// The handler runs on the stack of whoever is interrupted, which may be a small task.
+#[test]
+fn a_signal_may_come_while_a_task_runs() {
+    on_workers(|cx| {
+        let mut signals = Signals::new(&[Signal::ALARM]).unwrap();
+        for _ in 0..100 {
+            signal_hook::low_level::raise(libc::SIGALRM).unwrap();
+            assert_eq!(signals.wait(cx).unwrap(), Signal::ALARM);
+            assert_eq!(signals.try_wait(), None);
+        }
+    });
+}
+
 #[test]
 fn a_cancelled_wait_leaves_the_signal() {
     on_workers(|cx| {

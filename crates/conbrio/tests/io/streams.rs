@@ -358,7 +358,7 @@ fn a_write_to_a_peer_that_has_gone_raises_no_signal() {
         .unwrap();
 }
 
-// spec: test_socket.from_stdlib_socket, test_socket.from_fd, test_socket.SocketType_dup
+// spec: test_socket.from_stdlib_socket, test_socket.from_fd
 #[test]
 fn streams_come_from_and_go_to_the_standard_library() {
     on_workers(|cx| {

@@ -1,5 +1,6 @@
 //! What the suites share.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use conbrio::prelude::*;
 use conbrio::testing::settle;
 use conbrio::{Builder, MaybeCancelled};
+use socket2::{Domain, Socket, Type};
 
 /// Runs a test on one worker, and on two.
 #[track_caller]
@@ -19,6 +21,16 @@ pub(crate) fn on_workers(test: impl Fn(&mut Cx) + Send + Sync) {
 /// A listener that nobody else knows.
 pub(crate) fn listener(cx: &mut Cx) -> TcpListener {
     TcpListener::bind(cx, "127.0.0.1:0").unwrap()
+}
+
+/// An address that refuses connections: it is taken by a socket that does not listen.
+pub(crate) fn refusing() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// Two ends of a connection.
