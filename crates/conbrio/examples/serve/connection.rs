@@ -5,109 +5,88 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use conbrio::net::TcpStream;
 use conbrio::prelude::*;
-use http::StatusCode;
+use http::StatusCode as Status;
 
 use crate::Server;
-use crate::files::Response;
-use crate::request::{self, Request};
+use crate::message::{Request, Response, first_line, keeps_alive, parse};
 
-/// One connection, from its first byte to its last. It borrows the server from the stack of `run`.
-pub(crate) struct Connection<'a> {
-    pub(crate) stream: TcpStream,
-    pub(crate) peer: SocketAddr,
-    pub(crate) server: &'a Server,
+struct Connection<'a> {
+    server: &'a Server,
+    stream: TcpStream,
     /// What has been received and not been answered. A client may send requests in advance.
-    pub(crate) received: Vec<u8>,
+    received: Vec<u8>,
+}
+
+/// Serves a connection from its first byte to its last, or says that the server is full.
+pub(crate) fn run(
+    cx: &mut Cx,
+    server: &Server,
+    stream: TcpStream,
+    peer: SocketAddr,
+    is_full: bool,
+) -> io::Result<()> {
+    server.connections.fetch_add(1, Relaxed);
+    let mut connection = Connection { server, stream, received: Vec::new() };
+    let Err(error) = connection.converse(cx, peer, is_full) else { return Ok(()) };
+    server.log(format_args!("{peer} {error}"));
+    if error.cancelled().is_some() || error.kind() == io::ErrorKind::TimedOut {
+        server.cut_off.fetch_add(1, Relaxed);
+    }
+    // Any other error is this connection's own. As the task's error it would cancel all of them.
+    if error.cancelled().is_some() { Err(error) } else { Ok(()) }
 }
 
 impl Connection<'_> {
-    /// Serves to the end, or says that the server is full.
-    pub(crate) fn run(mut self, cx: &mut Cx, is_full: bool) -> io::Result<()> {
-        let statistics = &self.server.statistics;
-        statistics.connections.fetch_add(1, Relaxed);
-        let outcome = if is_full {
-            self.refuse(cx)
-        } else {
-            self.converse(cx)
-        };
-        let Err(error) = outcome else { return Ok(()) };
-        if error.cancelled().is_some() || error.kind() == io::ErrorKind::TimedOut {
-            statistics.cut_off.fetch_add(1, Relaxed);
-        }
-        self.server.log(format_args!("{} {error}", self.peer));
-        match error.cancelled() {
-            Some(_) => Err(error),
-            // As the task's error it would cancel all the others.
-            None => Ok(()),
-        }
-    }
-
-    fn converse(&mut self, cx: &mut Cx) -> io::Result<()> {
-        while let Some(request) = self.next_request(cx)? {
+    fn converse(&mut self, cx: &mut Cx, peer: SocketAddr, is_full: bool) -> io::Result<()> {
+        loop {
+            let next =
+                if is_full { Some(Err(Status::SERVICE_UNAVAILABLE)) } else { self.next(cx)? };
+            let Some(request) = next else { return Ok(()) };
             let began = Instant::now();
             let response = match &request {
                 Ok(request) => cx.blocking(|| self.server.folder.answer(request))?,
                 Err(status) => Response::of_status(*status),
             };
-            let keep_alive = request.as_ref().is_ok_and(|request| request.keep_alive);
-            let goes_on = keep_alive && !cx.shutdown_requested();
+            let goes_on = request.as_ref().is_ok_and(keeps_alive) && !cx.shutdown_requested();
             let status = response.status;
             let bytes = self.send(cx, response, goes_on)?;
-            self.server.statistics.requests.fetch_add(1, Relaxed);
-            let line = request.as_ref().map_or("-", |request| &request.line);
-            let (peer, time) = (self.peer, began.elapsed());
-            self.server.log(format_args!(
-                "{peer} {line:?} {} {bytes} {time:.1?}",
-                status.as_u16()
-            ));
+            self.server.requests.fetch_add(1, Relaxed);
+            let line = request.as_ref().map_or(String::new(), first_line);
+            let (code, time) = (status.as_u16(), began.elapsed());
+            self.server.log(format_args!("{peer} {line:?} {code} {bytes} {time:.1?}"));
             if !goes_on {
                 self.say_goodbye(cx)?;
-                return match status {
-                    StatusCode::REQUEST_TIMEOUT => Err(io::ErrorKind::TimedOut.into()),
-                    _ => Ok(()),
-                };
+                let was_slow = status == Status::REQUEST_TIMEOUT;
+                return if was_slow { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) };
             }
         }
-        Ok(())
-    }
-
-    fn refuse(&mut self, cx: &mut Cx) -> io::Result<()> {
-        self.send(
-            cx,
-            Response::of_status(StatusCode::SERVICE_UNAVAILABLE),
-            false,
-        )?;
-        self.say_goodbye(cx)
     }
 
     /// The next request, or the status to refuse it with; `None` if no more will come.
-    fn next_request(&mut self, cx: &mut Cx) -> io::Result<Option<Result<Request, StatusCode>>> {
-        let limits = &self.server.options;
+    fn next(&mut self, cx: &mut Cx) -> io::Result<Option<Result<Request, Status>>> {
         if self.received.is_empty() {
             // An idle connection ends quietly: after a while, or when the server drains.
-            let first = until_shutdown(cx, |cx| {
-                cx.move_on_after(limits.idle, |cx| self.receive(cx))
-            })?;
+            let idle = self.server.idle_timeout;
+            let first = cx.move_on_shutdown(|cx| cx.move_on_after(idle, |cx| self.receive(cx)))?;
             if first.flatten().is_none_or(|count| count == 0) {
                 return Ok(None);
             }
         }
-        let whole = cx.move_on_after(limits.head, |cx| -> io::Result<_> {
+        let whole = cx.move_on_after(self.server.timeout, |cx| {
             loop {
-                match request::parse(&self.received) {
-                    Ok(None) if self.receive(cx)? == 0 => return Ok(None),
-                    Ok(None) => {}
+                match parse(&self.received) {
                     Ok(Some((request, length))) => {
                         self.received.drain(..length);
                         return Ok(Some(Ok(request)));
                     }
-                    Err(status) => return Ok(Some(Err(status))),
+                    Ok(None) if self.receive(cx)? == 0 => return Ok(None),
+                    Ok(None) => {}
+                    Err(status) => return io::Result::Ok(Some(Err(status))),
                 }
             }
-        });
-        Ok(whole?.unwrap_or(Some(Err(StatusCode::REQUEST_TIMEOUT))))
+        })?;
+        Ok(whole.unwrap_or(Some(Err(Status::REQUEST_TIMEOUT))))
     }
 
     /// Receives some bytes; none at the end of the stream.
@@ -119,64 +98,33 @@ impl Connection<'_> {
     }
 
     /// Sends a response piece by piece, and says how many bytes of body that were.
-    fn send(&mut self, cx: &mut Cx, response: Response, keep_alive: bool) -> io::Result<u64> {
-        let limit = self.server.options.write;
-        let connection = if keep_alive { "keep-alive" } else { "close" };
+    fn send(&mut self, cx: &mut Cx, mut response: Response, goes_on: bool) -> io::Result<u64> {
+        let connection = if goes_on { "keep-alive" } else { "close" };
         let head = format!("{}Connection: {connection}\r\n\r\n", response.head);
-        let head_bytes = head.len() as u64;
-        let mut piece = [head.as_bytes(), &response.bytes].concat();
-        let (mut rest, mut sent) = (response.rest, 0);
+        response.piece.splice(..0, head.bytes());
+        let mut sent = 0;
         loop {
             // For each piece the time begins anew: a large file may take long, but not stand still.
-            cx.fail_after(limit, |cx| self.stream.write_all(cx, &piece))?;
-            sent += piece.len() as u64;
-            self.server
-                .statistics
-                .bytes
-                .fetch_add(piece.len() as u64, Relaxed);
-            rest = match rest {
-                Some(rest) => cx.blocking(|| rest.read(&mut piece))??,
-                None => return Ok(sent - head_bytes),
-            };
+            cx.fail_after(self.server.timeout, |cx| self.stream.write_all(cx, &response.piece))?;
+            sent += response.piece.len() as u64;
+            self.server.bytes.fetch_add(response.piece.len() as u64, Relaxed);
+            if response.rest.is_empty() {
+                return Ok(sent - head.len() as u64);
+            }
+            cx.blocking(|| response.read_on())??;
         }
     }
 
     /// Closes in such a way that the last response arrives: closing while the peer's bytes are unread
     /// would reset the connection, and the peer could lose what was sent (RFC 9112, section 9.6).
     fn say_goodbye(&mut self, cx: &mut Cx) -> io::Result<()> {
-        if self.stream.shutdown(Shutdown::Write).is_err() {
-            return Ok(()); // The peer has gone first.
-        }
-        let farewell = cx.move_on_after(GOODBYE, |cx| -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        let end = cx.move_on_after(Duration::from_secs(1), |cx| {
             while self.receive(cx)? > 0 {
                 self.received.clear();
             }
-            Ok(())
+            io::Result::Ok(())
         });
-        farewell.map(drop)
+        end.map(drop)
     }
 }
-
-/// Runs `f`, and cancels it when a shutdown is requested: then the result is `None`.
-fn until_shutdown<R>(
-    cx: &mut Cx,
-    f: impl FnOnce(&mut Cx) -> io::Result<R>,
-) -> io::Result<Option<R>> {
-    let outcome = cx.nursery(|cx, n| {
-        n.spawn_local(cx, |cx| {
-            cx.wait_shutdown()?;
-            n.cancel();
-            Ok(())
-        });
-        let result = f(cx);
-        n.cancel();
-        result
-    });
-    match outcome {
-        Ok(value) => Ok(Some(value)),
-        Err(NurseryError::Stopped(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-const GOODBYE: Duration = Duration::from_secs(1);

@@ -3,44 +3,49 @@
 //! `cargo run --release --example serve -- [FOLDER] [OPTIONS]`; `--help` lists the options. It speaks
 //! HTTP/1.1 (GET and HEAD) with keep-alive, pipelining, ranges, conditional requests and listings.
 //!
-//! What to look for:
-//!
-//! - `serve` below is the life of the server: a task for each connection, which borrows `Server` from the
-//!   stack of `run`; on Ctrl-C the nursery drains, and nothing can be left behind.
-//! - `connection.rs` is the life of a connection. Its limits of time are scopes around plain code.
-//! - `request.rs` and `files.rs` are plain code that never waits: `cx.blocking` runs what touches files.
+//! `serve` below is the life of the server: a task for each connection, which borrows `Server` from the
+//! stack of `run`; on Ctrl-C the nursery drains, and nothing can be left behind. `connection.rs` is the
+//! life of a connection; its limits of time are scopes around plain code. `message.rs` and `files.rs`
+//! are plain code that never waits: `cx.blocking` runs what touches files.
 //!
 //! smoke: . --listen 127.0.0.1:0 --quit-after 1
 //! smoke-expect: served
 
 mod connection;
 mod files;
-mod options;
-mod request;
+mod message;
 
-use std::fmt;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use conbrio::net::TcpListener;
 use conbrio::prelude::*;
 use conbrio::signal::{Signal, Signals};
+use pico_args::Arguments;
 
-use crate::connection::Connection;
-use crate::files::Folder;
-use crate::options::Options;
+const HELP: &str = "\
+usage: serve [FOLDER] [OPTIONS]
+
+  --listen ADDRESS        where to listen, 127.0.0.1:8080 if not given; port 0 takes a free one
+  --log                   print a line for each request to standard error
+  --follow-symlinks       follow symbolic links that lead out of the folder
+  --max-connections N     answer 503 beyond so many connections, 400 if not given
+  --idle-timeout SECONDS  how long a connection may stay without a request, 60 if not given
+  --timeout SECONDS       how long a client may take for its head or a piece of the response, 20
+  --grace SECONDS         how long a drain waits for running responses, 10 if not given
+  --quit-after SECONDS    end as if by Ctrl-C
+
+Ctrl-C ends it when the running responses are done, or at once if pressed twice.";
 
 /// What all connections share. It lives on the stack of `run`, and they borrow it.
 struct Server {
-    options: Options,
-    folder: Folder,
-    statistics: Statistics,
-}
-
-#[derive(Default)]
-struct Statistics {
+    folder: files::Folder,
+    log: bool,
+    connections_max: usize,
+    idle_timeout: Duration,
+    timeout: Duration,
     connections: AtomicU64,
     requests: AtomicU64,
     bytes: AtomicU64,
@@ -49,85 +54,81 @@ struct Statistics {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Options::from_arguments(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => run(options).map_err(|error| error.to_string()),
-        Ok(None) => writeln!(io::stdout(), "{}", options::HELP).map_err(|error| error.to_string()),
-        Err(wrong) => Err(format!("{wrong} (see --help)")),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("serve: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(error) = run(Arguments::from_env()) else { return ExitCode::SUCCESS };
+    eprintln!("serve: {error}");
+    ExitCode::FAILURE
 }
 
-fn run(options: Options) -> io::Result<()> {
-    let mut runtime = conbrio::Builder::new().blocking_threads(BLOCKING_THREADS);
-    if let Some(workers) = options.workers {
-        runtime = runtime.workers(workers.get());
+fn run(mut options: Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if options.contains(["-h", "--help"]) {
+        return Ok(writeln!(io::stdout(), "{HELP}")?);
     }
-    let folder = Folder::open(&options.folder, options.follow_symlinks)?;
+    let listen = options.opt_value_from_str("--listen")?.unwrap_or(([127, 0, 0, 1], 8080).into());
+    let grace = seconds(&mut options, "--grace", 10)?;
+    let quit_after = seconds(&mut options, "--quit-after", u64::MAX)?;
+    let follow_symlinks = options.contains("--follow-symlinks");
+    let [connections, requests, bytes, cut_off] = Default::default();
     let server = Server {
-        options,
-        folder,
-        statistics: Statistics::default(),
-    };
-    let began = Instant::now();
-    runtime.run(|cx| serve(cx, &server))??;
-    let Statistics {
+        log: options.contains("--log"),
+        // The default leaves room for two fds each under the usual limit of 1024.
+        connections_max: options.opt_value_from_str("--max-connections")?.unwrap_or(400),
+        idle_timeout: seconds(&mut options, "--idle-timeout", 60)?,
+        timeout: seconds(&mut options, "--timeout", 20)?,
+        folder: match &options.finish()[..] {
+            [] => files::Folder::open(".".as_ref(), follow_symlinks)?,
+            [folder] => files::Folder::open(folder.as_ref(), follow_symlinks)?,
+            [..] => return Err("it takes one folder, and the options that --help lists".into()),
+        },
         connections,
         requests,
         bytes,
         cut_off,
-    } = server.statistics;
-    writeln!(
+    };
+    let began = Instant::now();
+    // What is read comes from the page cache most of the time: more threads would only take turns.
+    let runtime = conbrio::Builder::new().blocking_threads(32);
+    runtime.run(|cx| serve(cx, &server, listen, quit_after, grace))??;
+    let Server { connections, requests, bytes, cut_off, .. } = server;
+    let (megabytes, time) = (bytes.into_inner() as f64 / 1e6, began.elapsed());
+    Ok(writeln!(
         io::stdout(),
-        "served {} requests ({:.1} MB) on {} connections in {:.1} s; {} connections were cut off",
-        requests.into_inner(),
-        bytes.into_inner() as f64 / 1e6,
-        connections.into_inner(),
-        began.elapsed().as_secs_f64(),
-        cut_off.into_inner(),
-    )
+        "served {requests:?} requests ({megabytes:.1} MB) on {connections:?} connections \
+         in {time:.1?}; {cut_off:?} connections were cut off"
+    )?)
 }
 
-impl Server {
-    fn log(&self, line: fmt::Arguments<'_>) {
-        if self.options.log {
-            // A log that nobody reads must not end the server.
-            let _ = writeln!(io::stderr(), "{line}");
-        }
-    }
+fn seconds(
+    from: &mut Arguments,
+    name: &'static str,
+    default: u64,
+) -> Result<Duration, pico_args::Error> {
+    let parse = |text: &str| Duration::try_from_secs_f64(text.parse().unwrap_or(-1.0));
+    Ok(from.opt_value_from_fn(name, parse)?.unwrap_or(Duration::from_secs(default)))
 }
 
 /// Serves until it is told to end, then drains; returns when the last connection has ended.
-fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
+fn serve(
+    cx: &mut Cx,
+    server: &Server,
+    listen: SocketAddr,
+    quit_after: Duration,
+    grace: Duration,
+) -> io::Result<()> {
     let mut signals = Signals::new(&[Signal::INTERRUPT, Signal::TERMINATE])?;
-    let listener = TcpListener::bind(cx, server.options.listen)?;
-    writeln!(
-        io::stdout(),
-        "listening on http://{}/",
-        listener.local_addr()?
-    )?;
+    let listener = TcpListener::bind(cx, listen)?;
+    writeln!(io::stdout(), "listening on http://{}/", listener.local_addr()?)?;
     cx.nursery(|cx, watch| {
         cx.nursery(|cx, connections| {
-            let accepting = connections.spawn(|cx| accept(cx, listener, connections, server));
-            match server.options.quit_after {
-                Some(time) => cx.move_on_after(time, |cx| signals.wait(cx))?,
-                None => Some(signals.wait(cx)?),
-            };
-            accepting.cancel();
-            connections.shutdown(server.options.grace);
-            // Whoever does not want to wait for the running responses asks twice.
-            let connections = connections.handle();
+            let drain = connections.handle();
             watch.spawn(move |cx| {
+                cx.move_on_after(quit_after, |cx| signals.wait(cx))?;
+                drain.shutdown(grace);
+                // Whoever does not want to wait for the running responses asks twice.
                 signals.wait(cx)?;
-                connections.cancel();
+                drain.cancel();
                 Ok(())
             });
-            Ok(())
+            cx.move_on_shutdown(|cx| accept(cx, listener, connections, server)).map(drop)
         })?;
         watch.cancel();
         Ok(())
@@ -142,32 +143,25 @@ fn accept<'scope>(
     connections: &'scope Nursery<'scope, '_, io::Error>,
     server: &'scope Server,
 ) -> io::Result<()> {
-    let max = server.options.connections_max;
     loop {
-        let (stream, peer) = match listener.accept(cx) {
-            Ok(accepted) => accepted,
+        match listener.accept(cx) {
+            Ok((stream, peer)) => {
+                let is_full = connections.child_count() >= server.connections_max;
+                connections.spawn(move |cx| connection::run(cx, server, stream, peer, is_full));
+            }
             Err(OrCancelled::Cancelled(cancelled)) => return Err(cancelled.into()),
             Err(OrCancelled::Failed(error)) => {
                 // Often there are no fds left. Connections will end and free theirs.
                 server.log(format_args!("accept: {error}"));
-                cx.sleep(ACCEPT_PAUSE)?;
-                continue;
+                cx.sleep(Duration::from_millis(50))?;
             }
-        };
-        let connection = Connection {
-            stream,
-            peer,
-            server,
-            received: Vec::new(),
-        };
-        // This task is one of the children. Beyond twice the limit there is not even an answer.
-        match connections.child_count() {
-            count if count / 2 > max => drop(connection),
-            count => drop(connections.spawn(move |cx| connection.run(cx, count > max))),
         }
     }
 }
 
-/// What is read comes from the page cache most of the time: more threads would only take turns.
-const BLOCKING_THREADS: usize = 32;
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+impl Server {
+    fn log(&self, line: std::fmt::Arguments<'_>) {
+        // A log that nobody reads must not end the server.
+        let _ = self.log.then(|| writeln!(io::stderr(), "{line}"));
+    }
+}

@@ -89,10 +89,7 @@ pub trait BufRead: Read {
     where
         Self: Sized,
     {
-        Lines {
-            reader: self,
-            partial: Vec::new(),
-        }
+        Lines { reader: self, partial: Vec::new() }
     }
 }
 

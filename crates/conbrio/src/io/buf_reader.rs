@@ -26,12 +26,7 @@ impl<R: Read> BufReader<R> {
 
     /// A buffer of `capacity` bytes, at least one.
     pub fn with_capacity(capacity: usize, reader: R) -> BufReader<R> {
-        BufReader {
-            buf: vec![0; capacity.max(1)].into(),
-            taken: 0,
-            filled: 0,
-            reader,
-        }
+        BufReader { buf: vec![0; capacity.max(1)].into(), taken: 0, filled: 0, reader }
     }
 
     /// The reader and the bytes that were read from it and not handed out.

@@ -47,12 +47,7 @@ impl<W: Write> BufWriter<W> {
     /// A buffer of `capacity` bytes, at least one.
     pub fn with_capacity(capacity: usize, writer: W) -> BufWriter<W> {
         let capacity = capacity.max(1);
-        BufWriter {
-            buf: Vec::with_capacity(capacity),
-            passed_on: 0,
-            capacity,
-            writer,
-        }
+        BufWriter { buf: Vec::with_capacity(capacity), passed_on: 0, capacity, writer }
     }
 
     /// The writer and the bytes that it has not taken.

@@ -38,12 +38,7 @@ pub struct Incomplete {
 
 impl Incomplete {
     pub(crate) fn new(operation: &'static str, done: u64, cause: impl Into<Error>) -> Incomplete {
-        Incomplete {
-            operation,
-            done,
-            leftover: Vec::new(),
-            cause: cause.into(),
-        }
+        Incomplete { operation, done, leftover: Vec::new(), cause: cause.into() }
     }
 
     /// Hands back bytes that were taken from the reader and have gone nowhere.
@@ -95,11 +90,7 @@ impl Incomplete {
 impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.done == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} stopped after {} byte{plural}: {}",
-            self.operation, self.done, self.cause
-        )
+        write!(f, "{} stopped after {} byte{plural}: {}", self.operation, self.done, self.cause)
     }
 }
 

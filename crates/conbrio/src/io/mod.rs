@@ -32,6 +32,8 @@
 //! .unwrap();
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod buf_read;
 mod buf_reader;
 mod buf_writer;

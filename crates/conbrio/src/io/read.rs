@@ -96,27 +96,23 @@ pub trait Read {
     /// If the reader reports more bytes than it was given room for.
     fn read_to_end(&mut self, cx: &mut Cx, buf: &mut Vec<u8>) -> Result<usize, Incomplete> {
         let start = buf.len();
+        // What is given to a step must be zeroed first: as much as the reader makes use of.
+        let mut room = CHUNK_MIN;
         loop {
             let filled = buf.len();
-            if buf.capacity() - filled < CHUNK_MIN {
-                buf.reserve(CHUNK_MIN);
-            }
-            // The room that is zeroed at a time is bounded, in case the vector is huge and the data small.
-            let room = (buf.capacity() - filled).min(CHUNK_MAX);
             buf.resize(filled + room, 0);
             let read = self.read(cx, &mut buf[filled..]);
             let count = *read.as_ref().unwrap_or(&0);
             buf.truncate(filled + checked(count, room, "read"));
+            if count == room {
+                room = (2 * room).min(CHUNK_MAX);
+            }
             match read {
                 Ok(0) => return Ok(filled - start),
                 Ok(_) => {}
                 Err(error) if is_interrupted(&error) => {}
                 Err(error) => {
-                    return Err(Incomplete::new(
-                        "read_to_end",
-                        (filled - start) as u64,
-                        error,
-                    ));
+                    return Err(Incomplete::new("read_to_end", (filled - start) as u64, error));
                 }
             }
         }
@@ -225,8 +221,8 @@ impl<R: Read + ?Sized> Read for Box<R> {
     }
 }
 
-/// Less room than this is not worth a step.
+/// The first step of `read_to_end` asks for this much.
 const CHUNK_MIN: usize = 4 * 1024;
 
-/// More room than this is not zeroed for one step.
+/// No step of `read_to_end` asks for more.
 const CHUNK_MAX: usize = 64 * 1024;

@@ -23,10 +23,8 @@ pub(crate) fn read_exact(
     loop {
         match read(cx, &mut buf[done..]) {
             Ok(0) if done < wanted => {
-                let message = format!(
-                    "the stream ended, and {} more bytes were wanted",
-                    wanted - done
-                );
+                let message =
+                    format!("the stream ended, and {} more bytes were wanted", wanted - done);
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, message);
                 return Err(Incomplete::new(NAME, done as u64, error));
             }

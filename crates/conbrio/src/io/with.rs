@@ -119,9 +119,6 @@ impl<S: BufRead + ?Sized> io::BufRead for With<'_, S> {
 
 impl<S: fmt::Debug + ?Sized> fmt::Debug for With<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("With")
-            .field("stream", &self.stream)
-            .field("cx", &self.cx)
-            .finish()
+        f.debug_struct("With").field("stream", &self.stream).field("cx", &self.cx).finish()
     }
 }

@@ -156,9 +156,7 @@ impl ToAddrs for str {
         if let Ok(address) = self.parse() {
             return Ok(vec![address]);
         }
-        let parts = self
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let parts = self.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         match parts {
             Some((host, port)) => (host, port).to_addrs(cx),
             None => {
@@ -212,10 +210,7 @@ pub(super) fn try_each<T>(
     if failures.is_empty() {
         return Err(last.into());
     }
-    let before = failures
-        .iter()
-        .map(|error| format!("{error}; "))
-        .collect::<String>();
+    let before = failures.iter().map(|error| format!("{error}; ")).collect::<String>();
     Err(io::Error::new(last.kind(), AllFailed { before, last }).into())
 }
 

@@ -41,10 +41,7 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// The system chooses the local address, and `TCP_NODELAY` is on.
     pub fn new() -> ConnectOptions {
-        ConnectOptions {
-            local_address: None,
-            nodelay: true,
-        }
+        ConnectOptions { local_address: None, nodelay: true }
     }
 
     /// Binds the stream to this address first; port 0 lets the system choose one.
@@ -71,9 +68,7 @@ impl ConnectOptions {
     pub fn connect(&self, cx: &mut Cx, address: impl ToAddrs) -> Result<TcpStream, Error> {
         cx.checkpoint()?;
         let addrs = address.to_addrs(cx)?;
-        let source = try_each(cx, "connect", addrs, |cx, address| {
-            self.attempt(cx, address)
-        })?;
+        let source = try_each(cx, "connect", addrs, |cx, address| self.attempt(cx, address))?;
         Ok(TcpStream::from_source(source))
     }
 

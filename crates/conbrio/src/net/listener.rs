@@ -111,16 +111,15 @@ impl TcpListener {
     }
 
     /// A second listener for the same queue of connections, for another task: each connection goes to one
-    /// of them. The two share their options, and the mode that [`into_std`](TcpListener::into_std) changes.
+    /// of them. The two share their options, and the mode that [`into_std`](TcpListener::into_std)
+    /// changes.
     ///
     /// # Errors
     ///
     /// What dup(2) says, most often that the limit of open files is reached.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
         let fd = self.source.as_fd().try_clone_to_owned()?;
-        Ok(TcpListener {
-            source: Source::new(fd),
-        })
+        Ok(TcpListener { source: Source::new(fd) })
     }
 
     /// Takes over a listener of the standard library. It becomes non-blocking, and `TCP_NODELAY` is set,
@@ -132,9 +131,7 @@ impl TcpListener {
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
         SockRef::from(&listener).set_tcp_nodelay(true)?;
-        Ok(TcpListener {
-            source: Source::new(listener.into()),
-        })
+        Ok(TcpListener { source: Source::new(listener.into()) })
     }
 
     /// Makes it a listener of the standard library, in blocking mode. Its clones are then blocking too, and
@@ -226,10 +223,7 @@ pub struct ListenOptions {
 impl ListenOptions {
     /// A backlog of 4096, `SO_REUSEADDR`, and `TCP_NODELAY` for the streams.
     pub fn new() -> ListenOptions {
-        ListenOptions {
-            options: os::ListenOptions::default(),
-            nodelay: true,
-        }
+        ListenOptions { options: os::ListenOptions::default(), nodelay: true }
     }
 
     /// How many connections may wait to be accepted. The system takes at most `net.core.somaxconn`.
@@ -298,28 +292,11 @@ mod tests {
     // spec: test_highlevel_socket.SocketListener_accept_errors
     #[test]
     fn errors_of_a_connection_are_told_from_those_of_the_listener() {
-        for errno in [
-            libc::ECONNABORTED,
-            libc::EPERM,
-            libc::EPROTO,
-            libc::ENETUNREACH,
-        ] {
-            assert!(
-                is_of_the_connection(&io::Error::from_raw_os_error(errno)),
-                "{errno}"
-            );
+        for errno in [libc::ECONNABORTED, libc::EPERM, libc::EPROTO, libc::ENETUNREACH] {
+            assert!(is_of_the_connection(&io::Error::from_raw_os_error(errno)), "{errno}");
         }
-        for errno in [
-            libc::EMFILE,
-            libc::ENFILE,
-            libc::EFAULT,
-            libc::ENOBUFS,
-            libc::EBADF,
-        ] {
-            assert!(
-                !is_of_the_connection(&io::Error::from_raw_os_error(errno)),
-                "{errno}"
-            );
+        for errno in [libc::EMFILE, libc::ENFILE, libc::EFAULT, libc::ENOBUFS, libc::EBADF] {
+            assert!(!is_of_the_connection(&io::Error::from_raw_os_error(errno)), "{errno}");
         }
         assert!(!is_of_the_connection(&io::Error::other("no number")));
     }

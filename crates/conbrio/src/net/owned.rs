@@ -34,10 +34,7 @@ pub struct OwnedWriteHalf {
 
 pub(super) fn split(source: Source) -> (OwnedReadHalf, OwnedWriteHalf) {
     let source = Arc::new(source);
-    let write = OwnedWriteHalf {
-        source: Arc::clone(&source),
-        ends_with_this: true,
-    };
+    let write = OwnedWriteHalf { source: Arc::clone(&source), ends_with_this: true };
     (OwnedReadHalf { source }, write)
 }
 

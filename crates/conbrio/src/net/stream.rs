@@ -381,9 +381,7 @@ impl TcpStream {
     pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
         match idle {
             None => self.socket().set_keepalive(false),
-            Some(idle) => self
-                .socket()
-                .set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+            Some(idle) => self.socket().set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
         }
     }
 
@@ -406,9 +404,7 @@ impl TcpStream {
         stream.set_nonblocking(true)?;
         // Not `new_tcp`: nobody knows how it was set up, and with TLS in the kernel a short read does not
         // mean that there is no more. The price is one system call more before each wait.
-        Ok(TcpStream {
-            source: Source::new(stream.into()),
-        })
+        Ok(TcpStream { source: Source::new(stream.into()) })
     }
 
     /// Makes it a stream of the standard library, in blocking mode.

@@ -3,6 +3,7 @@
 mod child;
 mod core;
 mod error;
+mod shutdown;
 mod start;
 
 use std::marker::PhantomData;

@@ -73,12 +73,7 @@ impl Signals {
     pub fn new(signals: &[Signal]) -> io::Result<Signals> {
         let (pipe, write) = os::pipe()?;
         // From the start, so that what was registered before an error is taken away again.
-        let mut this = Signals {
-            pipe,
-            write: write.into_fd(),
-            caught: Vec::new(),
-            next: 0,
-        };
+        let mut this = Signals { pipe, write: write.into_fd(), caught: Vec::new(), next: 0 };
         for signal in signals {
             this.catch(*signal)?;
         }
@@ -95,11 +90,7 @@ impl Signals {
         let write = self.write.try_clone()?;
         let flag = Arc::new(AtomicBool::new(false));
         let at = self.caught.len();
-        self.caught.push(Caught {
-            signal,
-            flag: Arc::clone(&flag),
-            actions: Vec::new(),
-        });
+        self.caught.push(Caught { signal, flag: Arc::clone(&flag), actions: Vec::new() });
         // Actions run in the order in which they were registered.
         let sets = signal_hook::flag::register(signal.as_raw(), flag).map_err(named)?;
         self.caught[at].actions.push(sets);
@@ -147,11 +138,7 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for action in self
-            .caught
-            .iter_mut()
-            .flat_map(|caught| caught.actions.drain(..))
-        {
+        for action in self.caught.iter_mut().flat_map(|caught| caught.actions.drain(..)) {
             unregister(action);
         }
     }

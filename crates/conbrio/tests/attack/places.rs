@@ -185,10 +185,8 @@ fn a_child_that_is_ready_too_late_stays_in_the_call_of_start() {
                     n.start(cx, move |cx, started| {
                         let _visit = frame.visit();
                         handle.cancel();
-                        assert!(
-                            cx.checkpoint().is_err(),
-                            "the caller's cancellation reaches it"
-                        );
+                        // On another worker than its caller it hears of it a little later.
+                        assert!(cx.sleep_forever().is_err(), "the caller's cancellation reaches it");
                         started.ready(());
                         assert!(cx.checkpoint().is_err(), "it is still inside");
                         cx.yield_shielded();

@@ -48,16 +48,9 @@ fn an_address_in_use_is_named() {
     on_workers(|cx| {
         let listener = listener(cx);
         let address = listener.local_addr().unwrap();
-        let error = TcpListener::bind(cx, address)
-            .unwrap_err()
-            .into_failed()
-            .unwrap();
+        let error = TcpListener::bind(cx, address).unwrap_err().into_failed().unwrap();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
-        assert_eq!(
-            error.to_string().matches(&address.to_string()).count(),
-            1,
-            "{error}"
-        );
+        assert_eq!(error.to_string().matches(&address.to_string()).count(), 1, "{error}");
     });
 }
 
@@ -82,14 +75,8 @@ fn an_address_can_be_bound_again_at_once() {
 #[test]
 fn options_of_listeners() {
     on_workers(|cx| {
-        ListenOptions::new()
-            .backlog(u32::MAX)
-            .bind(cx, "127.0.0.1:0")
-            .unwrap();
-        ListenOptions::new()
-            .backlog(0)
-            .bind(cx, "127.0.0.1:0")
-            .unwrap();
+        ListenOptions::new().backlog(u32::MAX).bind(cx, "127.0.0.1:0").unwrap();
+        ListenOptions::new().backlog(0).bind(cx, "127.0.0.1:0").unwrap();
         let shared = ListenOptions::new().reuse_port(true);
         let first = shared.bind(cx, "127.0.0.1:0").unwrap();
         let address = first.local_addr().unwrap();
@@ -100,10 +87,7 @@ fn options_of_listeners() {
         let six = only_v6.bind(cx, "[::]:0").unwrap();
         assert!(socket2::SockRef::from(&six).only_v6().unwrap());
 
-        let mut slow = ListenOptions::new()
-            .nodelay(false)
-            .bind(cx, "127.0.0.1:0")
-            .unwrap();
+        let mut slow = ListenOptions::new().nodelay(false).bind(cx, "127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(cx, slow.local_addr().unwrap()).unwrap();
         assert!(!slow.accept(cx).unwrap().0.nodelay().unwrap());
     });

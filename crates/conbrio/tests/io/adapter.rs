@@ -54,10 +54,7 @@ fn std_copy_and_every_method_work() {
             let mut first = [0; 2];
             with.read_exact(&mut first)?;
             let mut second = [0; 2];
-            assert_eq!(
-                with.read_vectored(&mut [io::IoSliceMut::new(&mut second)])?,
-                2
-            );
+            assert_eq!(with.read_vectored(&mut [io::IoSliceMut::new(&mut second)])?, 2);
             received.extend([first, second].concat());
             with.read_to_end(&mut received)?;
             assert!(with.get_ref().peer_addr().is_ok());
@@ -114,17 +111,10 @@ fn the_progress_of_a_write_comes_through_too() {
         let data = pattern(32 * 1024 * 1024);
         let error = cancel_when_blocked(cx, |cx| left.with(cx).write_all(&data));
         assert_eq!(error.kind(), io::ErrorKind::Other);
-        let done = error
-            .get_ref()
-            .unwrap()
-            .downcast_ref::<Incomplete>()
-            .unwrap()
-            .done();
+        let done = error.get_ref().unwrap().downcast_ref::<Incomplete>().unwrap().done();
         drop(left);
         let mut received = Vec::new();
-        With::new(&mut right, cx)
-            .read_to_end(&mut received)
-            .unwrap();
+        With::new(&mut right, cx).read_to_end(&mut received).unwrap();
         assert_eq!(received.len() as u64, done);
     });
 }

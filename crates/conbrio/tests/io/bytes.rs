@@ -87,9 +87,7 @@ fn the_traits_make_objects() {
         let mut writer: Box<dyn Write + '_> = Box::new(&mut out);
         writer.write_all(cx, b"abc").unwrap();
         copy(cx, &mut &b"def"[..], &mut *writer).unwrap();
-        writer
-            .write_vectored(cx, &[IoSlice::new(b""), IoSlice::new(b"gh")])
-            .unwrap();
+        writer.write_vectored(cx, &[IoSlice::new(b""), IoSlice::new(b"gh")]).unwrap();
         writer.flush(cx).unwrap();
         drop(writer);
         assert_eq!(out, b"abcdefgh");
@@ -106,22 +104,11 @@ fn errors_keep_kind_progress_and_cause() {
             (error.done(), error.kind(), &buf[..3]),
             (3, Some(ErrorKind::TimedOut), &b"abc"[..])
         );
-        assert_eq!(
-            error.to_string(),
-            "read_exact stopped after 3 bytes: timed out"
-        );
+        assert_eq!(error.to_string(), "read_exact stopped after 3 bytes: timed out");
         assert!(std::error::Error::source(&error).unwrap().is::<io::Error>());
         let error = io::Error::from(error);
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert_eq!(
-            error
-                .get_ref()
-                .unwrap()
-                .downcast_ref::<Incomplete>()
-                .unwrap()
-                .done(),
-            3
-        );
+        assert_eq!(error.get_ref().unwrap().downcast_ref::<Incomplete>().unwrap().done(), 3);
         // Into the error of a single step, and into a box.
         let error = (&b"x"[..]).read_exact(cx, &mut buf).unwrap_err();
         assert_eq!(
@@ -142,11 +129,7 @@ fn a_cancellation_is_recognised_in_every_error_it_travels_in() {
         let read = |cx: &mut Cx| (&b"abcd"[..]).read_exact(cx, &mut [0; 4]);
         let error = cancelled_before(cx, read);
         assert!(error.is_cancelled() && error.kind().is_none());
-        assert!(
-            error
-                .to_string()
-                .starts_with("read_exact stopped after 0 bytes: cancelled")
-        );
+        assert!(error.to_string().starts_with("read_exact stopped after 0 bytes: cancelled"));
         let error = io::Error::from(error);
         assert!(error.cancelled().is_some());
         assert_eq!(error.kind(), ErrorKind::Other);
@@ -213,21 +196,10 @@ fn interrupted_steps_are_repeated() {
 #[test]
 fn a_writer_that_takes_no_more_is_an_error() {
     on_workers(|cx| {
-        let mut writer = Narrow {
-            taken: Vec::new(),
-            step: 2,
-            room: 5,
-        };
+        let mut writer = Narrow { taken: Vec::new(), step: 2, room: 5 };
         let error = writer.write_all(cx, b"abcdefg").unwrap_err();
-        assert_eq!(
-            (error.done(), error.kind()),
-            (5, Some(ErrorKind::WriteZero))
-        );
-        let mut writer = Narrow {
-            taken: Vec::new(),
-            step: 2,
-            room: 5,
-        };
+        assert_eq!((error.done(), error.kind()), (5, Some(ErrorKind::WriteZero)));
+        let mut writer = Narrow { taken: Vec::new(), step: 2, room: 5 };
         let error = copy(cx, &mut &b"abcdefg"[..], &mut writer).unwrap_err();
         assert_eq!((error.done(), error.leftover()), (5, &b"fg"[..]));
         let mut slice = [0; 3];
@@ -265,14 +237,8 @@ fn text_is_all_or_nothing() {
     on_workers(|cx| {
         let mut text = String::from("before ");
         let error = (&b"caf\xc3"[..]).read_to_string(cx, &mut text).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.done()),
-            (Some(ErrorKind::InvalidData), 0)
-        );
-        assert_eq!(
-            (text.as_str(), error.leftover()),
-            ("before ", &b"caf\xc3"[..])
-        );
+        assert_eq!((error.kind(), error.done()), (Some(ErrorKind::InvalidData), 0));
+        assert_eq!((text.as_str(), error.leftover()), ("before ", &b"caf\xc3"[..]));
         // A character that is cut by a step is whole.
         let mut reader = BufReader::new(Steps::new([Ok(&b"caf\xc3"[..]), Ok(b"\xa9\nx")]));
         assert_eq!(reader.read_line(cx, &mut text).unwrap(), 6);
@@ -339,9 +305,7 @@ fn a_buffered_reader_is_the_same_stream() {
                 let mut buf = vec![0; len];
                 let count = if len % 3 == 0 {
                     let (a, b) = buf.split_at_mut(len / 2);
-                    reader
-                        .read_vectored(cx, &mut [IoSliceMut::new(a), IoSliceMut::new(b)])
-                        .unwrap()
+                    reader.read_vectored(cx, &mut [IoSliceMut::new(a), IoSliceMut::new(b)]).unwrap()
                 } else {
                     reader.read(cx, &mut buf).unwrap()
                 };
@@ -365,11 +329,7 @@ fn a_buffered_writer_keeps_what_was_not_taken() {
     on_workers(|cx| {
         let data = pattern(1000);
         for capacity in [1, 3, 64, 4096] {
-            let narrow = Narrow {
-                taken: Vec::new(),
-                step: 5,
-                room: 1000,
-            };
+            let narrow = Narrow { taken: Vec::new(), step: 5, room: 1000 };
             let mut writer = BufWriter::with_capacity(capacity, narrow);
             for part in data.chunks(17) {
                 writer.write_all(cx, part).unwrap();
@@ -378,21 +338,14 @@ fn a_buffered_writer_keeps_what_was_not_taken() {
             assert!(writer.get_ref().taken == data, "capacity {capacity}");
         }
         // The writer fails in the middle: the rest is still there.
-        let mut writer = BufWriter::new(Narrow {
-            taken: Vec::new(),
-            step: 5,
-            room: 7,
-        });
+        let mut writer = BufWriter::new(Narrow { taken: Vec::new(), step: 5, room: 7 });
         writer.write_all(cx, b"abcdefghij").unwrap();
         let _ = writer.flush(cx).unwrap_err();
         assert_eq!(writer.buffer(), b"hij");
         let _ = cancelled_before(cx, |cx| writer.flush(cx));
         let _ = cancelled_before(cx, |cx| writer.write(cx, b"k"));
         let (narrow, rest) = writer.into_parts();
-        assert_eq!(
-            (&narrow.taken[..], &rest[..]),
-            (&b"abcdefg"[..], &b"hij"[..])
-        );
+        assert_eq!((&narrow.taken[..], &rest[..]), (&b"abcdefg"[..], &b"hij"[..]));
     });
 }
 
@@ -450,8 +403,7 @@ fn memory_is_read_and_written() {
         cursor.read_to_end(cx, &mut rest).unwrap();
         assert_eq!(rest, b"bcdef");
         let mut out = Vec::new();
-        out.write_vectored(cx, &[IoSlice::new(b"a"), IoSlice::new(b"b")])
-            .unwrap();
+        out.write_vectored(cx, &[IoSlice::new(b"a"), IoSlice::new(b"b")]).unwrap();
         Write::flush(&mut out, cx).unwrap();
         assert_eq!(out, b"ab");
         // Always a checkpoint.

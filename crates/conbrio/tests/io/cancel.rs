@@ -12,13 +12,43 @@ use conbrio::testing::settle;
 use conbrio::{CancelHandle, signal};
 
 use crate::support::{
-    CUSHION, cancel_when_blocked, cancelled_before, listener, on_workers, pair, pattern,
+    CUSHION, cancel_if_blocked, cancel_when_blocked, cancelled_before, listener, on_workers, pair,
+    pattern,
 };
 
-/// Writes until the socket takes no more; says how much that was.
-fn fill(cx: &mut Cx, stream: &mut TcpStream) -> u64 {
-    let error = cancel_when_blocked(cx, |cx| stream.write_all(cx, &vec![b'f'; 64 * 1024 * 1024]));
-    error.done()
+/// What a write has sent: all of it, or so much until it was cancelled.
+type Sent = Result<u64, u64>;
+
+fn one_step(result: Result<usize, Error>) -> Sent {
+    match result {
+        Ok(count) => Ok(count as u64),
+        Err(error) => {
+            assert!(error.cancelled().is_some(), "{error}");
+            Err(0)
+        }
+    }
+}
+
+fn all_steps<R>(all: &[u8], result: Result<R, Incomplete>) -> Sent {
+    match result {
+        Ok(_) => Ok(all.len() as u64),
+        Err(error) => {
+            assert!(error.is_cancelled(), "{error}");
+            Err(error.done())
+        }
+    }
+}
+
+/// Repeats a write until it waits and is cancelled. Says how much was sent. It may take more than one: now
+/// and then the system makes room in a connection that was full.
+fn write_until_blocked(cx: &mut Cx, mut write: impl FnMut(&mut Cx) -> Sent + Send) -> u64 {
+    let mut sent = 0;
+    loop {
+        match cancel_if_blocked(cx, &mut write) {
+            Ok(count) => sent += count,
+            Err(count) => return sent + count,
+        }
+    }
 }
 
 fn drain(cx: &mut Cx, stream: &mut TcpStream, mut count: u64) {
@@ -46,15 +76,9 @@ fn every_read_that_waits_can_be_cancelled() {
                 &mut [IoSliceMut::new(&mut [0; 4]), IoSliceMut::new(&mut [0; 4])],
             )
         });
-        assert_eq!(
-            cancel_when_blocked(cx, |cx| right.read_exact(cx, &mut buf)).done(),
-            0
-        );
+        assert_eq!(cancel_when_blocked(cx, |cx| right.read_exact(cx, &mut buf)).done(), 0);
         let mut all = Vec::new();
-        assert_eq!(
-            cancel_when_blocked(cx, |cx| right.read_to_end(cx, &mut all)).done(),
-            0
-        );
+        assert_eq!(cancel_when_blocked(cx, |cx| right.read_to_end(cx, &mut all)).done(), 0);
         let mut text = String::new();
         let _ = cancel_when_blocked(cx, |cx| right.read_to_string(cx, &mut text));
         {
@@ -85,27 +109,30 @@ fn every_read_that_waits_can_be_cancelled() {
 fn every_write_that_waits_can_be_cancelled() {
     on_workers(|cx| {
         let (mut left, mut right) = pair(cx);
-        let sent = fill(cx, &mut left);
+        let data = &vec![b'f'; 1024 * 1024][..];
+        let parts = &[IoSlice::new(data)];
+        let mut sent = write_until_blocked(cx, |cx| all_steps(data, left.write_all(cx, data)));
         assert!(sent > 0);
-        let data = [0; 1000];
-        let _ = cancel_when_blocked(cx, |cx| left.write(cx, &data));
-        let _ = cancel_when_blocked(cx, |cx| left.write_vectored(cx, &[IoSlice::new(&data)]));
-        assert_eq!(
-            cancel_when_blocked(cx, |cx| left.write_all(cx, &data)).done(),
-            0
-        );
+        sent += write_until_blocked(cx, |cx| one_step(left.write(cx, data)));
+        sent += write_until_blocked(cx, |cx| one_step(left.write_vectored(cx, parts)));
+        sent += write_until_blocked(cx, |cx| {
+            let result = conbrio::io::copy(cx, &mut &data[..], &mut left);
+            if let Err(error) = &result {
+                assert!(!error.leftover().is_empty());
+            }
+            all_steps(data, result)
+        });
         {
             let (_reader, mut writer) = left.split();
-            let _ = cancel_when_blocked(cx, |cx| writer.write(cx, &data));
-            let _ = cancel_when_blocked(cx, |cx| writer.write_all(cx, &data));
-            let _ = cancel_when_blocked(cx, |cx| writer.write_vectored(cx, &[IoSlice::new(&data)]));
+            sent += write_until_blocked(cx, |cx| one_step(writer.write(cx, data)));
+            sent += write_until_blocked(cx, |cx| one_step(writer.write_vectored(cx, parts)));
+            sent += write_until_blocked(cx, |cx| all_steps(data, writer.write_all(cx, data)));
         }
         let (reader, mut writer) = left.into_split();
-        let _ = cancel_when_blocked(cx, |cx| writer.write(cx, &data));
-        let _ = cancel_when_blocked(cx, |cx| writer.write_all(cx, &data));
-        let mut left = reader.reunite(writer).unwrap();
-        let error = cancel_when_blocked(cx, |cx| conbrio::io::copy(cx, &mut &data[..], &mut left));
-        assert_eq!((error.done(), error.leftover()), (0, &data[..]));
+        sent += write_until_blocked(cx, |cx| one_step(writer.write(cx, data)));
+        sent += write_until_blocked(cx, |cx| one_step(writer.write_vectored(cx, parts)));
+        sent += write_until_blocked(cx, |cx| all_steps(data, writer.write_all(cx, data)));
+        let left = reader.reunite(writer).unwrap();
 
         left.shutdown(Shutdown::Write).unwrap();
         drain(cx, &mut right, sent);
@@ -160,10 +187,7 @@ fn a_read_in_a_cancelled_scope_takes_nothing() {
         let _ = cancel_when_blocked(cx, |cx| right.read(cx, &mut buf));
         // There is room, but nothing is sent.
         let _ = cancelled_before(cx, |cx| left.write(cx, b"never"));
-        assert_eq!(
-            cancelled_before(cx, |cx| left.write_all(cx, b"never")).done(),
-            0
-        );
+        assert_eq!(cancelled_before(cx, |cx| left.write_all(cx, b"never")).done(), 0);
         drop(left);
         assert_eq!(right.read(cx, &mut buf).unwrap(), 0);
     });
@@ -214,12 +238,7 @@ fn cancelled_at<R>(
 ) -> Result<R, Incomplete> {
     let mut outcome = None;
     cx.cancel_scope(|cx, scope| -> Result<(), Cancelled> {
-        let mut stream = CancelAt {
-            stream,
-            scope: scope.handle(),
-            steps: 0,
-            at,
-        };
+        let mut stream = CancelAt { stream, scope: scope.handle(), steps: 0, at };
         outcome = Some(f(cx, &mut stream));
         Ok(())
     })
@@ -264,9 +283,8 @@ fn read_exact_cancelled_at_each_step_counts_what_was_read() {
             left.write_all(cx, &data).unwrap();
             settle(cx, CUSHION).unwrap();
             let mut received = vec![0; data.len()];
-            let outcome = cancelled_at(cx, &mut right, at, |cx, stream| {
-                stream.read_exact(cx, &mut received)
-            });
+            let outcome =
+                cancelled_at(cx, &mut right, at, |cx, stream| stream.read_exact(cx, &mut received));
             let done = match outcome {
                 Ok(()) => data.len(),
                 Err(error) => {
@@ -422,16 +440,10 @@ fn waits_fail_at_once_while_the_task_unwinds() {
         let (_left, mut right) = pair(cx);
         let seen = Mutex::new(None);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _guard = ReadOnDrop {
-                with: right.with(cx),
-                seen: &seen,
-            };
+            let _guard = ReadOnDrop { with: right.with(cx), seen: &seen };
             std::panic::resume_unwind(Box::new("on purpose"));
         }));
-        assert_eq!(
-            *caught.unwrap_err().downcast::<&str>().unwrap(),
-            "on purpose"
-        );
+        assert_eq!(*caught.unwrap_err().downcast::<&str>().unwrap(), "on purpose");
         let seen = seen.into_inner().unwrap().unwrap();
         assert!(seen.contains("unwinding"), "{seen}");
     });

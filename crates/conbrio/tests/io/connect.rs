@@ -3,31 +3,25 @@
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use conbrio::io::Error;
 use conbrio::net::{ConnectOptions, ListenOptions, ToAddrs, resolve};
 use conbrio::prelude::*;
-use conbrio::testing::settle;
 
-use crate::support::{CUSHION, cancelled_before, listener, on_workers, pair, refusing};
+use crate::support::{
+    cancel_if_blocked, cancelled_before, in_a_process_of_its_own, listener, on_workers,
+    open_descriptors, pair, refusing,
+};
 
 // spec: test_socket.SocketType_connect_paths, test_socket.address_in_socket_error
 #[test]
 fn a_refusal_names_the_address() {
     on_workers(|cx| {
         let (_guard, address) = refusing();
-        let error = TcpStream::connect(cx, address)
-            .unwrap_err()
-            .into_failed()
-            .unwrap();
+        let error = TcpStream::connect(cx, address).unwrap_err().into_failed().unwrap();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         let text = error.to_string();
-        assert!(
-            text.starts_with(&format!("connect to {address}: ")),
-            "{text}"
-        );
+        assert!(text.starts_with(&format!("connect to {address}: ")), "{text}");
         assert_eq!(text.matches(&address.to_string()).count(), 1, "{text}");
     });
 }
@@ -56,70 +50,34 @@ fn addresses_are_tried_in_order() {
 #[test]
 fn no_address_at_all_is_an_error() {
     on_workers(|cx| {
-        let error = TcpStream::connect(cx, &[][..])
-            .unwrap_err()
-            .into_failed()
-            .unwrap();
+        let error = TcpStream::connect(cx, &[][..]).unwrap_err().into_failed().unwrap();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        let error = TcpListener::bind(cx, &[][..])
-            .unwrap_err()
-            .into_failed()
-            .unwrap();
+        let error = TcpListener::bind(cx, &[][..]).unwrap_err().into_failed().unwrap();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     });
-}
-
-/// How many sockets of this machine are connecting to `address`: state 02 is SYN_SENT, proc(5).
-fn connecting_to(address: SocketAddr) -> usize {
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let port = format!(":{:04X}", address.port());
-    let fields = table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    fields
-        .filter(|fields| fields[2].ends_with(&port) && fields[3] == "02")
-        .count()
 }
 
 // spec: test_socket.SocketType_connect_paths, test_highlevel_open_tcp_stream.cancel
 #[test]
 fn a_cancelled_connect_closes_its_socket() {
-    on_workers(|cx| {
-        let listener = ListenOptions::new()
-            .backlog(0)
-            .bind(cx, "127.0.0.1:0")
-            .unwrap();
-        let address = listener.local_addr().unwrap();
-        // Nobody accepts: when the queue is full the system drops the packets that ask for a connection,
-        // and connecting waits.
-        let mut connected = Vec::new();
-        let blocked = loop {
-            assert!(
-                connected.len() < 64,
-                "a queue of length 0 takes connections without end"
-            );
-            let (outcome, has_ended) = (Mutex::new(None), AtomicBool::new(false));
-            cx.nursery(|cx, n| -> Result<(), Cancelled> {
-                n.spawn(|cx| {
-                    *outcome.lock().unwrap() = Some(TcpStream::connect(cx, address));
-                    has_ended.store(true, Ordering::SeqCst);
-                    Ok(())
-                });
-                settle(cx, CUSHION)?;
-                if !has_ended.load(Ordering::SeqCst) {
-                    assert_eq!(connecting_to(address), 1);
-                    n.cancel();
+    in_a_process_of_its_own("connect::a_cancelled_connect_closes_its_socket", || {
+        on_workers(|cx| {
+            let listener = ListenOptions::new().backlog(0).bind(cx, "127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            // Nobody accepts: when the queue is full the system drops the packets that ask for a
+            // connection, and connecting waits.
+            let mut connected = Vec::new();
+            let (error, before) = loop {
+                assert!(connected.len() < 64, "a queue of length 0 takes connections without end");
+                let before = open_descriptors();
+                match cancel_if_blocked(cx, |cx| TcpStream::connect(cx, address)) {
+                    Ok(stream) => connected.push(stream),
+                    Err(error) => break (error, before),
                 }
-                Ok(())
-            })
-            .unwrap();
-            match outcome.into_inner().unwrap().unwrap() {
-                Ok(stream) => connected.push(stream),
-                Err(error) => break error,
-            }
-        };
-        assert!(blocked.cancelled().is_some(), "{blocked}");
-        assert_eq!(connecting_to(address), 0);
+            };
+            assert!(error.cancelled().is_some(), "{error}");
+            assert_eq!(open_descriptors(), before);
+        });
     });
 }
 
@@ -146,17 +104,12 @@ fn a_local_address_is_used() {
         let mut listener = listener(cx);
         let address = listener.local_addr().unwrap();
         let local = SocketAddr::from(([127, 0, 0, 3], 0));
-        let stream = ConnectOptions::new()
-            .local_address(local)
-            .connect(cx, address)
-            .unwrap();
+        let stream = ConnectOptions::new().local_address(local).connect(cx, address).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), local.ip());
         assert_eq!(listener.accept(cx).unwrap().1, stream.local_addr().unwrap());
         // One that is not of this machine is named.
         let foreign = SocketAddr::from(([192, 0, 2, 1], 0));
-        let error = ConnectOptions::new()
-            .local_address(foreign)
-            .connect(cx, address);
+        let error = ConnectOptions::new().local_address(foreign).connect(cx, address);
         let error = error.unwrap_err().into_failed().unwrap();
         assert!(error.to_string().contains("192.0.2.1"), "{error}");
     });
@@ -168,16 +121,11 @@ fn every_form_of_an_address_is_understood() {
     on_workers(|cx| {
         let four = SocketAddr::from(([127, 0, 0, 1], 80));
         let six = SocketAddr::from((Ipv6Addr::LOCALHOST, 80));
-        let (SocketAddr::V4(v4), SocketAddr::V6(v6)) = (four, six) else {
-            unreachable!()
-        };
+        let (SocketAddr::V4(v4), SocketAddr::V6(v6)) = (four, six) else { unreachable!() };
         assert_eq!(resolve(cx, four).unwrap(), [four]);
         assert_eq!(resolve(cx, v4).unwrap(), [four]);
         assert_eq!(resolve(cx, v6).unwrap(), [six]);
-        assert_eq!(
-            resolve(cx, (IpAddr::V4(Ipv4Addr::LOCALHOST), 80)).unwrap(),
-            [four]
-        );
+        assert_eq!(resolve(cx, (IpAddr::V4(Ipv4Addr::LOCALHOST), 80)).unwrap(), [four]);
         assert_eq!(resolve(cx, (Ipv4Addr::LOCALHOST, 80)).unwrap(), [four]);
         assert_eq!(resolve(cx, (Ipv6Addr::LOCALHOST, 80)).unwrap(), [six]);
         assert_eq!(resolve(cx, ("127.0.0.1", 80)).unwrap(), [four]);
@@ -215,18 +163,8 @@ fn a_literal_address_does_not_wake_a_thread() {
 #[test]
 fn what_is_no_address_is_named() {
     on_workers(|cx| {
-        for wrong in [
-            "",
-            "nonsense",
-            "127.0.0.1",
-            "127.0.0.1:99999",
-            "host:port",
-            "[::1]",
-        ] {
-            let error = TcpStream::connect(cx, wrong)
-                .unwrap_err()
-                .into_failed()
-                .unwrap();
+        for wrong in ["", "nonsense", "127.0.0.1", "127.0.0.1:99999", "host:port", "[::1]"] {
+            let error = TcpStream::connect(cx, wrong).unwrap_err().into_failed().unwrap();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong}: {error}");
             assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");
         }
@@ -238,22 +176,10 @@ fn what_is_no_address_is_named() {
 fn a_name_that_does_not_exist_is_named() {
     on_workers(|cx| {
         // A name with a NUL is refused before any server is asked.
-        let error = resolve(cx, "nul\0byte:80")
-            .unwrap_err()
-            .into_failed()
-            .unwrap();
-        assert!(
-            error.to_string().starts_with("resolve \"nul\\0byte\": "),
-            "{error}"
-        );
-        let error = TcpStream::connect(cx, ("nul\0byte", 80))
-            .unwrap_err()
-            .into_failed()
-            .unwrap();
-        assert!(
-            error.to_string().starts_with("resolve \"nul\\0byte\": "),
-            "{error}"
-        );
+        let error = resolve(cx, "nul\0byte:80").unwrap_err().into_failed().unwrap();
+        assert!(error.to_string().starts_with("resolve \"nul\\0byte\": "), "{error}");
+        let error = TcpStream::connect(cx, ("nul\0byte", 80)).unwrap_err().into_failed().unwrap();
+        assert!(error.to_string().starts_with("resolve \"nul\\0byte\": "), "{error}");
     });
 }
 
@@ -266,9 +192,7 @@ fn a_resolver_of_ones_own_may_wait() {
         fn to_addrs(&self, cx: &mut Cx) -> Result<Vec<SocketAddr>, Error> {
             let mut answer = [0; 2];
             self.0.borrow_mut().read_exact(cx, &mut answer)?;
-            Ok(vec![
-                (Ipv4Addr::LOCALHOST, u16::from_be_bytes(answer)).into(),
-            ])
+            Ok(vec![(Ipv4Addr::LOCALHOST, u16::from_be_bytes(answer)).into()])
         }
     }
 

@@ -8,7 +8,9 @@ use conbrio::signal::{Signal, Signals};
 use conbrio::testing::settle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{CUSHION, in_a_process_of_its_own, listener, on_workers, refusing};
+use crate::support::{
+    CUSHION, in_a_process_of_its_own, listener, on_workers, open_descriptors, refusing,
+};
 
 /// Opens files until no more can be opened.
 fn exhaust() -> Vec<File> {
@@ -29,14 +31,7 @@ fn exhaust() -> Vec<File> {
 fn no_descriptor_left() {
     in_a_process_of_its_own("descriptors::no_descriptor_left", || {
         let hard = getrlimit(Resource::Nofile).maximum;
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(100),
-                maximum: hard,
-            },
-        )
-        .unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(100), maximum: hard }).unwrap();
         on_workers(|cx| {
             let mut listener = listener(cx);
             let address = listener.local_addr().unwrap();
@@ -48,10 +43,7 @@ fn no_descriptor_left() {
                 let error = listener.accept(cx).unwrap_err().into_failed().unwrap();
                 assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}");
             }
-            let error = TcpStream::connect(cx, address)
-                .unwrap_err()
-                .into_failed()
-                .unwrap();
+            let error = TcpStream::connect(cx, address).unwrap_err().into_failed().unwrap();
             assert!(error.to_string().contains(&address.to_string()), "{error}");
             let _ = TcpListener::bind(cx, "127.0.0.1:0").unwrap_err();
             listener.try_clone().unwrap_err();
@@ -69,11 +61,6 @@ fn no_descriptor_left() {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
         });
     });
-}
-
-/// How many descriptors this process has.
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 // spec: N17: no descriptor is lost.

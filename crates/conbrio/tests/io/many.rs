@@ -13,62 +13,49 @@ const CONNECTIONS: usize = 1000;
 
 fn raise_limit() {
     let hard = getrlimit(Resource::Nofile).maximum;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: hard,
-            maximum: hard,
-        },
-    )
-    .unwrap();
-    assert!(
-        hard.is_none_or(|hard| hard > 2 * CONNECTIONS as u64 + 50),
-        "ulimit -n: {hard:?}"
-    );
+    setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }).unwrap();
+    assert!(hard.is_none_or(|hard| hard > 2 * CONNECTIONS as u64 + 50), "ulimit -n: {hard:?}");
 }
 
 // spec: test_socket.many_sockets, S31
 #[test]
 fn a_thousand_reads_wait_and_one_cancel_ends_them() {
-    in_a_process_of_its_own(
-        "many::a_thousand_reads_wait_and_one_cancel_ends_them",
-        || {
-            raise_limit();
-            on_workers(|cx| {
-                let mut listener = listener(cx);
-                let address = listener.local_addr().unwrap();
-                let mut streams = Vec::new();
-                for _ in 0..CONNECTIONS {
-                    streams.push(TcpStream::connect(cx, address).unwrap());
-                    streams.push(listener.accept(cx).unwrap().0);
+    in_a_process_of_its_own("many::a_thousand_reads_wait_and_one_cancel_ends_them", || {
+        raise_limit();
+        on_workers(|cx| {
+            let mut listener = listener(cx);
+            let address = listener.local_addr().unwrap();
+            let mut streams = Vec::new();
+            for _ in 0..CONNECTIONS {
+                streams.push(TcpStream::connect(cx, address).unwrap());
+                streams.push(listener.accept(cx).unwrap().0);
+            }
+            let (waiting, cancelled) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                for stream in &mut streams {
+                    n.spawn(|cx| {
+                        waiting.fetch_add(1, Ordering::SeqCst);
+                        let error = stream.read(cx, &mut [0; 16]).unwrap_err();
+                        assert!(error.cancelled().is_some());
+                        cancelled.fetch_add(1, Ordering::SeqCst);
+                        Ok(())
+                    });
                 }
-                let (waiting, cancelled) = (AtomicUsize::new(0), AtomicUsize::new(0));
-                cx.nursery(|cx, n| -> Result<(), Cancelled> {
-                    for stream in &mut streams {
-                        n.spawn(|cx| {
-                            waiting.fetch_add(1, Ordering::SeqCst);
-                            let error = stream.read(cx, &mut [0; 16]).unwrap_err();
-                            assert!(error.cancelled().is_some());
-                            cancelled.fetch_add(1, Ordering::SeqCst);
-                            Ok(())
-                        });
-                    }
-                    settle(cx, CUSHION)?;
-                    assert_eq!(waiting.load(Ordering::SeqCst), 2 * CONNECTIONS);
-                    assert_eq!(cancelled.load(Ordering::SeqCst), 0);
-                    n.cancel();
-                    Ok(())
-                })
-                .unwrap();
-                assert_eq!(cancelled.load(Ordering::SeqCst), 2 * CONNECTIONS);
-                // They all still work.
-                for pair in streams.chunks_mut(2) {
-                    pair[0].write_all(cx, b"x").unwrap();
-                    pair[1].read_exact(cx, &mut [0; 1]).unwrap();
-                }
-            });
-        },
-    );
+                settle(cx, CUSHION)?;
+                assert_eq!(waiting.load(Ordering::SeqCst), 2 * CONNECTIONS);
+                assert_eq!(cancelled.load(Ordering::SeqCst), 0);
+                n.cancel();
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(cancelled.load(Ordering::SeqCst), 2 * CONNECTIONS);
+            // They all still work.
+            for pair in streams.chunks_mut(2) {
+                pair[0].write_all(cx, b"x").unwrap();
+                pair[1].read_exact(cx, &mut [0; 1]).unwrap();
+            }
+        });
+    });
 }
 
 #[test]

@@ -11,29 +11,34 @@ use crate::support::{
     CUSHION, cancel_when_blocked, cancelled_before, in_a_process_of_its_own, on_workers,
 };
 
+/// Sends a signal to the process, which arrives at some thread at some time.
 fn raise(signal: Raise) {
     kill_process(getpid(), signal).unwrap();
+}
+
+/// Sends a signal to this thread, which has handled it when this returns. Only for the main task: the
+/// threads of the other workers block signals.
+fn raise_here(signal: Signal) {
+    signal_hook::low_level::raise(signal.as_raw()).unwrap();
 }
 
 #[test]
 fn signals_are_waited_for_and_coalesced() {
     on_workers(|cx| {
         let mut signals = Signals::new(&[Signal::USER1]).unwrap();
-        // Also when it came before anybody waits.
+        // Also when they came before anybody waits. The handler has run when `raise_here` returns.
         for _ in 0..10 {
-            raise(Raise::USR1);
+            raise_here(Signal::USER1);
         }
         assert_eq!(signals.wait(cx).unwrap(), Signal::USER1);
-        // All ten have arrived by now or are one more.
-        while signals.try_wait().is_some() {}
+        assert_eq!(signals.try_wait(), None);
         let _ = cancel_when_blocked(cx, |cx| signals.wait(cx));
+        // And while somebody waits.
         cx.nursery(|cx, n| -> Result<(), Cancelled> {
-            n.spawn(|cx| {
-                settle(cx, CUSHION)?;
-                raise(Raise::USR1);
-                Ok(())
-            });
-            assert_eq!(signals.wait(cx).unwrap(), Signal::USER1);
+            let mut child = n.spawn(|cx| Ok(signals.wait(cx).unwrap()));
+            settle(cx, CUSHION)?;
+            raise_here(Signal::USER1);
+            assert_eq!(child.join(cx)?, Signal::USER1);
             Ok(())
         })
         .unwrap();
@@ -46,7 +51,7 @@ fn a_signal_may_come_while_a_task_runs() {
     on_workers(|cx| {
         let mut signals = Signals::new(&[Signal::ALARM]).unwrap();
         for _ in 0..100 {
-            signal_hook::low_level::raise(libc::SIGALRM).unwrap();
+            raise_here(Signal::ALARM);
             assert_eq!(signals.wait(cx).unwrap(), Signal::ALARM);
             assert_eq!(signals.try_wait(), None);
         }
@@ -66,35 +71,32 @@ fn a_cancelled_wait_leaves_the_signal() {
 
 #[test]
 fn each_listener_hears_its_signals_and_none_is_hidden() {
-    in_a_process_of_its_own(
-        "signals::each_listener_hears_its_signals_and_none_is_hidden",
-        || {
-            on_workers(|cx| {
-                let mut both = Signals::new(&[Signal::USER2, Signal::WINDOW_CHANGE]).unwrap();
-                let mut second = Signals::new(&[Signal::USER2]).unwrap();
-                raise(Raise::USR2);
-                raise(Raise::WINCH);
-                let mut seen = [both.wait(cx).unwrap(), both.wait(cx).unwrap()];
-                seen.sort();
-                assert_eq!(seen, [Signal::USER2, Signal::WINDOW_CHANGE]);
-                assert_eq!(second.wait(cx).unwrap(), Signal::USER2);
-                // One that keeps coming does not hide the other.
-                raise(Raise::WINCH);
-                let mut turns = 0;
-                loop {
-                    raise(Raise::USR2);
-                    turns += 1;
-                    if both.wait(cx).unwrap() == Signal::WINDOW_CHANGE {
-                        break;
-                    }
+    in_a_process_of_its_own("signals::each_listener_hears_its_signals_and_none_is_hidden", || {
+        on_workers(|cx| {
+            let mut both = Signals::new(&[Signal::USER2, Signal::WINDOW_CHANGE]).unwrap();
+            let mut second = Signals::new(&[Signal::USER2]).unwrap();
+            raise_here(Signal::USER2);
+            raise_here(Signal::WINDOW_CHANGE);
+            let mut seen = [both.wait(cx).unwrap(), both.wait(cx).unwrap()];
+            seen.sort();
+            assert_eq!(seen, [Signal::USER2, Signal::WINDOW_CHANGE]);
+            assert_eq!(second.wait(cx).unwrap(), Signal::USER2);
+            // One that keeps coming does not hide the other.
+            raise_here(Signal::WINDOW_CHANGE);
+            let mut turns = 0;
+            loop {
+                raise_here(Signal::USER2);
+                turns += 1;
+                if both.wait(cx).unwrap() == Signal::WINDOW_CHANGE {
+                    break;
                 }
-                assert!(turns <= 3, "{turns}");
-                // A listener of nothing only waits to be cancelled.
-                let mut none = Signals::new(&[]).unwrap();
-                let _ = cancel_when_blocked(cx, |cx| none.wait(cx));
-            });
-        },
-    );
+            }
+            assert!(turns <= 3, "{turns}");
+            // A listener of nothing only waits to be cancelled.
+            let mut none = Signals::new(&[]).unwrap();
+            let _ = cancel_when_blocked(cx, |cx| none.wait(cx));
+        });
+    });
 }
 
 #[test]

@@ -169,10 +169,7 @@ fn a_half_that_was_shut_down_leaves_the_other() {
         left.read_exact(cx, &mut buf).unwrap();
         assert_eq!(&buf, b"still here");
         let error = left.write_all(cx, b"no").unwrap_err();
-        assert_eq!(
-            (error.kind(), error.done()),
-            (Some(ErrorKind::BrokenPipe), 0)
-        );
+        assert_eq!((error.kind(), error.done()), (Some(ErrorKind::BrokenPipe), 0));
         left.shutdown(Shutdown::Read).unwrap();
         assert_eq!(left.read(cx, &mut [0; 8]).unwrap(), 0);
     });
@@ -202,20 +199,13 @@ fn peek_takes_nothing() {
 fn several_buffers_move_as_one() {
     on_workers(|cx| {
         let (mut left, mut right) = pair(cx);
-        let parts = [
-            IoSlice::new(b""),
-            IoSlice::new(b"ab"),
-            IoSlice::new(b""),
-            IoSlice::new(b"cde"),
-        ];
+        let parts =
+            [IoSlice::new(b""), IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")];
         assert_eq!(left.write_vectored(cx, &parts).unwrap(), 5);
         settle(cx, CUSHION).unwrap();
         let (mut first, mut second) = ([0; 1], [0; 9]);
-        let mut parts = [
-            IoSliceMut::new(&mut []),
-            IoSliceMut::new(&mut first),
-            IoSliceMut::new(&mut second),
-        ];
+        let mut parts =
+            [IoSliceMut::new(&mut []), IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
         assert_eq!(right.read_vectored(cx, &mut parts).unwrap(), 5);
         assert_eq!((&first, &second[..4]), (b"a", &b"bcde"[..]));
     });
@@ -245,12 +235,7 @@ fn empty_buffers_are_a_checkpoint_and_nothing_else() {
         assert_eq!(right.read(cx, &mut []).unwrap(), 0);
         assert_eq!(right.peek(cx, &mut []).unwrap(), 0);
         assert_eq!(right.read_vectored(cx, &mut []).unwrap(), 0);
-        assert_eq!(
-            right
-                .read_vectored(cx, &mut [IoSliceMut::new(&mut [])])
-                .unwrap(),
-            0
-        );
+        assert_eq!(right.read_vectored(cx, &mut [IoSliceMut::new(&mut [])]).unwrap(), 0);
         right.read_exact(cx, &mut []).unwrap();
         assert_eq!(left.write(cx, &[]).unwrap(), 0);
         assert_eq!(left.write_vectored(cx, &[]).unwrap(), 0);
@@ -293,15 +278,10 @@ fn a_peer_that_goes_away_ends_a_read_and_a_write_that_wait() {
         let (mut reader, mut writer) = left.split();
         cx.nursery(|cx, n| -> io::Result<()> {
             n.spawn(move |cx| {
-                let error = writer
-                    .write_all(cx, &vec![1; 32 * 1024 * 1024])
-                    .unwrap_err();
+                let error = writer.write_all(cx, &vec![1; 32 * 1024 * 1024]).unwrap_err();
                 let kind = error.kind();
                 assert!(
-                    matches!(
-                        kind,
-                        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
-                    ),
+                    matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)),
                     "{error}"
                 );
                 assert!(error.done() > 0);
@@ -345,10 +325,7 @@ fn a_write_to_a_peer_that_has_gone_raises_no_signal() {
                 }
             };
             assert!(
-                matches!(
-                    error.kind(),
-                    Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
-                ),
+                matches!(error.kind(), Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)),
                 "{error}"
             );
             let error = left.write_vectored(cx, &[IoSlice::new(b"x")]).unwrap_err();
@@ -377,9 +354,7 @@ fn streams_come_from_and_go_to_the_standard_library() {
         let mut std_stream = left.into_std().unwrap();
         let mut buf = [0; 6];
         // A blocking read, on a thread that may block.
-        cx.blocking(|| io::Read::read_exact(&mut std_stream, &mut buf))
-            .unwrap()
-            .unwrap();
+        cx.blocking(|| io::Read::read_exact(&mut std_stream, &mut buf)).unwrap().unwrap();
         assert_eq!(&buf, b"to std");
         io::Write::write_all(&mut std_stream, b"from std").unwrap();
         let mut buf = [0; 8];

@@ -26,9 +26,7 @@ pub(crate) fn listener(cx: &mut Cx) -> TcpListener {
 /// An address that refuses connections: it is taken by a socket that does not listen.
 pub(crate) fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
 }
@@ -42,6 +40,28 @@ pub(crate) fn pair(cx: &mut Cx) -> (TcpStream, TcpStream) {
     (left, right)
 }
 
+/// Runs `f` until it ends, or until it waits and everything has come to rest, and cancels it there.
+pub(crate) fn cancel_if_blocked<R: Send, E: Send>(
+    cx: &mut Cx,
+    f: impl FnOnce(&mut Cx) -> Result<R, E> + Send,
+) -> Result<R, E> {
+    let (outcome, has_ended) = (Mutex::new(None), AtomicBool::new(false));
+    cx.nursery(|cx, n| -> Result<(), Cancelled> {
+        n.spawn(|cx| {
+            *outcome.lock().unwrap() = Some(f(cx));
+            has_ended.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        settle(cx, CUSHION)?;
+        if !has_ended.load(Ordering::SeqCst) {
+            n.cancel();
+        }
+        Ok(())
+    })
+    .unwrap();
+    outcome.into_inner().unwrap().expect("it has ended")
+}
+
 /// Runs `f` until it waits and everything has come to rest, cancels it there, and returns its error, which
 /// must be a cancellation.
 #[track_caller]
@@ -51,29 +71,9 @@ pub(crate) fn cancel_when_blocked<R, E>(
 ) -> E
 where
     R: std::fmt::Debug + Send,
-    E: MaybeCancelled + Send,
+    E: MaybeCancelled + std::fmt::Debug + Send,
 {
-    let (outcome, has_ended) = (Mutex::new(None), AtomicBool::new(false));
-    cx.nursery(|cx, n| -> Result<(), Cancelled> {
-        n.spawn(|cx| {
-            *outcome.lock().unwrap() = Some(f(cx));
-            has_ended.store(true, Ordering::SeqCst);
-            Ok(())
-        });
-        settle(cx, CUSHION)?;
-        assert!(
-            !has_ended.load(Ordering::SeqCst),
-            "it was to wait, but it has ended"
-        );
-        n.cancel();
-        Ok(())
-    })
-    .unwrap();
-    let error = outcome
-        .into_inner()
-        .unwrap()
-        .expect("it has ended")
-        .unwrap_err();
+    let error = cancel_if_blocked(cx, f).expect_err("it was to wait");
     assert!(error.cancelled().is_some(), "it was to be cancelled");
     error
 }
@@ -133,3 +133,8 @@ pub(crate) fn wait_for_other_worker(flag: &AtomicBool) {
 
 /// Loopback delivers at once; this is for the threads on the way.
 pub(crate) const CUSHION: Duration = Duration::from_millis(3);
+
+/// How many descriptors this process has.
+pub(crate) fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}

@@ -8,13 +8,13 @@ use rustix::process::Signal;
 use super::support::{BIG_BYTES, Server, binary};
 
 /// When the server gives up on a client that does not read, if nothing else ends it first.
-const WRITE_LIMIT: Duration = Duration::from_secs(30);
+const WRITE_LIMIT: Duration = Duration::from_secs(20);
 const GET_BIG: &str = "GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n";
 const GET_TEN: &str = "GET /ten.txt HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[test]
 fn a_slow_head_is_cut_off() {
-    let mut server = Server::start(&["--head-timeout", "0.05"]);
+    let mut server = Server::start(&["--timeout", "0.05"]);
     let mut client = server.connect();
     client.send("GET /ten.txt HT");
     assert_eq!(client.answer(true).status, 408);
@@ -35,7 +35,7 @@ fn a_silent_connection_ends_quietly() {
 
 #[test]
 fn a_reader_that_stands_still_is_cut_off() {
-    let mut server = Server::start(&["--write-timeout", "0.05", "--log"]);
+    let mut server = Server::start(&["--timeout", "0.05", "--log"]);
     server.folder.write_big();
     let fds = server.fd_count();
     let mut client = server.connect();
@@ -180,7 +180,6 @@ fn the_command_line_is_checked() {
         &["--listen"],
         &["--listen", "here"],
         &["--grace", "-1"],
-        &["--workers", "0"],
         &["/nowhere/at/all"],
     ] {
         let refused = run(arguments);

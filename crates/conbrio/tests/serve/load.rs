@@ -48,7 +48,7 @@ fn good_clients_do_not_notice_bad_ones() {
         );
         return;
     }
-    let mut server = Server::start(&["--head-timeout", "0.2"]);
+    let mut server = Server::start(&["--timeout", "0.2"]);
     server.folder.write_big();
     let url = server.url("/ten.txt");
     assert_eq!(server.get("/ten.txt").status, 200);

@@ -104,7 +104,7 @@ impl Server {
         let folder = Folder::new();
         let mut child = command
             .arg(folder.www())
-            .args(["--listen", "127.0.0.1:0", "--workers", "2"])
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
