@@ -29,6 +29,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("nursery", "scope"),
     ("channel", "sync"),
     ("net", "io"),
+    ("signal", "io"),
     ("fs", "io"),
     ("process", "io"),
     ("process", "signal"),

@@ -43,6 +43,10 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
         "the one proof that borrowed buffers outlive their operation",
     ),
     (
+        "crates/conbrio/tests/attack/",
+        "a signal handler, to see it run on a task's stack",
+    ),
+    (
         "crates/conbrio/tests/allocations/",
         "an allocator that counts",
     ),

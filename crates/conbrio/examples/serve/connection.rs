@@ -11,56 +11,42 @@ use http::StatusCode as Status;
 use crate::Server;
 use crate::message::{Request, Response, first_line, keeps_alive, parse};
 
-struct Connection<'a> {
-    server: &'a Server,
-    stream: TcpStream,
+/// One connection, from its first byte to its last. It borrows the server from the stack of `run`.
+pub(crate) struct Connection<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
     /// What has been received and not been answered. A client may send requests in advance.
-    received: Vec<u8>,
-}
-
-/// Serves a connection from its first byte to its last, or says that the server is full.
-pub(crate) fn run(
-    cx: &mut Cx,
-    server: &Server,
-    stream: TcpStream,
-    peer: SocketAddr,
-    is_full: bool,
-) -> io::Result<()> {
-    server.connections.fetch_add(1, Relaxed);
-    let mut connection = Connection { server, stream, received: Vec::new() };
-    let Err(error) = connection.converse(cx, peer, is_full) else { return Ok(()) };
-    server.log(format_args!("{peer} {error}"));
-    if error.cancelled().is_some() || error.kind() == io::ErrorKind::TimedOut {
-        server.cut_off.fetch_add(1, Relaxed);
-    }
-    // Any other error is this connection's own. As the task's error it would cancel all of them.
-    if error.cancelled().is_some() { Err(error) } else { Ok(()) }
+    pub(crate) received: Vec<u8>,
 }
 
 impl Connection<'_> {
-    fn converse(&mut self, cx: &mut Cx, peer: SocketAddr, is_full: bool) -> io::Result<()> {
-        loop {
-            let next =
-                if is_full { Some(Err(Status::SERVICE_UNAVAILABLE)) } else { self.next(cx)? };
-            let Some(request) = next else { return Ok(()) };
-            let began = Instant::now();
-            let response = match &request {
-                Ok(request) => cx.blocking(|| self.server.folder.answer(request))?,
-                Err(status) => Response::of_status(*status),
-            };
-            let goes_on = request.as_ref().is_ok_and(keeps_alive) && !cx.shutdown_requested();
-            let status = response.status;
-            let bytes = self.send(cx, response, goes_on)?;
-            self.server.requests.fetch_add(1, Relaxed);
-            let line = request.as_ref().map_or(String::new(), first_line);
-            let (code, time) = (status.as_u16(), began.elapsed());
-            self.server.log(format_args!("{peer} {line:?} {code} {bytes} {time:.1?}"));
-            if !goes_on {
-                self.say_goodbye(cx)?;
-                let was_slow = status == Status::REQUEST_TIMEOUT;
-                return if was_slow { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) };
-            }
+    /// Serves to the end, or says that the server is full.
+    pub(crate) fn run(mut self, cx: &mut Cx, is_full: bool) -> io::Result<()> {
+        self.server.connections.fetch_add(1, Relaxed);
+        let Err(error) = self.converse(cx, is_full) else { return Ok(()) };
+        self.server.log(format_args!("{} {error}", self.peer));
+        if error.cancelled().is_some() || error.kind() == io::ErrorKind::TimedOut {
+            self.server.cut_off.fetch_add(1, Relaxed);
         }
+        // Any other error is this connection's own. As the task's error it would cancel all of them.
+        if error.cancelled().is_some() { Err(error) } else { Ok(()) }
+    }
+
+    fn converse(&mut self, cx: &mut Cx, is_full: bool) -> io::Result<()> {
+        let full = is_full.then_some(Err(Status::SERVICE_UNAVAILABLE));
+        while let Some(request) = full.clone().map_or_else(|| self.next(cx), |full| Ok(Some(full)))? {
+            let began = Instant::now();
+            let (response, keeps_alive, line) = match &request {
+                Ok(request) => {
+                    let line = format!("{} {} {:?}", request.method(), request.uri(), request.version());
+                    let response = cx.blocking(|| self.server.folder.answer(request))?;
+                    (response, keeps_alive(request), line)
+                }
+                Err(status) => (Response::of_status(*status), false, "-".to_owned()),
+            };
+        }
+        Ok(())
     }
 
     /// The next request, or the status to refuse it with; `None` if no more will come.

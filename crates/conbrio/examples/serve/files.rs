@@ -1,5 +1,6 @@
 //! From a request to a response: finds the file, weighs the conditions, picks the range.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -22,7 +23,13 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub(crate) fn open(path: &Path, follow_symlinks: bool) -> io::Result<Folder> {
+    /// Opens the folder that the arguments name, which is the current one if there are none.
+    pub(crate) fn open(follow_symlinks: bool, arguments: &[OsString]) -> io::Result<Folder> {
+        let path = match arguments {
+            [] => Path::new("."),
+            [path] => Path::new(path),
+            [..] => return Err(io::Error::other("not one folder and options that --help lists")),
+        };
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| io::Error::other(format!("open {}: {error}", path.display())))?;
@@ -38,12 +45,10 @@ impl Folder {
         let mut answer = self.find(request).unwrap_or_else(|error| {
             Response::of_status(match Errno::from_io_error(&error) {
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Status::NOT_FOUND,
-                // `XDEV` is the answer to a way out of the folder, `NXIO` is that of a socket.
-                Some(Errno::ACCESS | Errno::PERM | Errno::XDEV | Errno::LOOP | Errno::NXIO) => {
-                    Status::FORBIDDEN
-                }
                 Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN) => Status::SERVICE_UNAVAILABLE,
-                _ => Status::INTERNAL_SERVER_ERROR,
+                Some(Errno::IO) | None => Status::INTERNAL_SERVER_ERROR,
+                // No permission, a way out of the folder (`XDEV`), a socket (`NXIO`), and so on.
+                Some(_) => Status::FORBIDDEN,
             })
         });
         if request.method() == Method::HEAD {

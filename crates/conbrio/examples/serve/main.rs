@@ -1,12 +1,9 @@
 //! A web server for a folder, and how a server is put together with conbrio.
 //!
-//! `cargo run --release --example serve -- [FOLDER] [OPTIONS]`; `--help` lists the options. It speaks
-//! HTTP/1.1 (GET and HEAD) with keep-alive, pipelining, ranges, conditional requests and listings.
-//!
-//! `serve` below is the life of the server: a task for each connection, which borrows `Server` from the
-//! stack of `run`; on Ctrl-C the nursery drains, and nothing can be left behind. `connection.rs` is the
-//! life of a connection; its limits of time are scopes around plain code. `message.rs` and `files.rs`
-//! are plain code that never waits: `cx.blocking` runs what touches files.
+//! `cargo run --release --example serve -- [FOLDER] [OPTIONS]`; `--help` lists the options. `serve` below
+//! is its life: a task for each connection, which borrows `Server` from the stack of `run`; on Ctrl-C
+//! the nursery drains, and nothing can be left behind. `connection.rs` is the life of a connection; its
+//! limits of time are scopes around plain code. `message.rs` and `files.rs` know nothing of tasks.
 //!
 //! smoke: . --listen 127.0.0.1:0 --quit-after 1
 //! smoke-expect: served
@@ -17,7 +14,6 @@ mod message;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
@@ -42,10 +38,19 @@ Ctrl-C ends it when the running responses are done, or at once if pressed twice.
 /// What all connections share. It lives on the stack of `run`, and they borrow it.
 struct Server {
     folder: files::Folder,
+    listen: SocketAddr,
     log: bool,
+    /// The default leaves room for two fds each under the usual limit of 1024.
     connections_max: usize,
     idle_timeout: Duration,
     timeout: Duration,
+    grace: Duration,
+    quit_after: Duration,
+    statistics: Statistics,
+}
+
+#[derive(Default)]
+struct Statistics {
     connections: AtomicU64,
     requests: AtomicU64,
     bytes: AtomicU64,
@@ -53,42 +58,34 @@ struct Server {
     cut_off: AtomicU64,
 }
 
-fn main() -> ExitCode {
-    let Err(error) = run(Arguments::from_env()) else { return ExitCode::SUCCESS };
+fn main() -> std::process::ExitCode {
+    let Err(error) = run(Arguments::from_env()) else { return 0.into() };
     eprintln!("serve: {error}");
-    ExitCode::FAILURE
+    1.into()
 }
 
 fn run(mut options: Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if options.contains(["-h", "--help"]) {
         return Ok(writeln!(io::stdout(), "{HELP}")?);
     }
-    let listen = options.opt_value_from_str("--listen")?.unwrap_or(([127, 0, 0, 1], 8080).into());
-    let grace = seconds(&mut options, "--grace", 10)?;
-    let quit_after = seconds(&mut options, "--quit-after", u64::MAX)?;
-    let follow_symlinks = options.contains("--follow-symlinks");
-    let [connections, requests, bytes, cut_off] = Default::default();
+    let mut seconds = |name, default| -> Result<Duration, pico_args::Error> {
+        let parse = |text: &str| Duration::try_from_secs_f64(text.parse().unwrap_or(-1.0));
+        Ok(options.opt_value_from_fn(name, parse)?.unwrap_or(Duration::from_secs(default)))
+    };
     let server = Server {
+        idle_timeout: seconds("--idle-timeout", 60)?,
+        timeout: seconds("--timeout", 20)?,
+        grace: seconds("--grace", 10)?,
+        quit_after: seconds("--quit-after", u64::MAX)?,
+        listen: options.opt_value_from_str("--listen")?.unwrap_or(([127, 0, 0, 1], 8080).into()),
         log: options.contains("--log"),
-        // The default leaves room for two fds each under the usual limit of 1024.
         connections_max: options.opt_value_from_str("--max-connections")?.unwrap_or(400),
-        idle_timeout: seconds(&mut options, "--idle-timeout", 60)?,
-        timeout: seconds(&mut options, "--timeout", 20)?,
-        folder: match &options.finish()[..] {
-            [] => files::Folder::open(".".as_ref(), follow_symlinks)?,
-            [folder] => files::Folder::open(folder.as_ref(), follow_symlinks)?,
-            [..] => return Err("it takes one folder, and the options that --help lists".into()),
-        },
-        connections,
-        requests,
-        bytes,
-        cut_off,
+        folder: files::Folder::open(options.contains("--follow-symlinks"), &options.finish())?,
+        statistics: Statistics::default(),
     };
     let began = Instant::now();
-    // What is read comes from the page cache most of the time: more threads would only take turns.
-    let runtime = conbrio::Builder::new().blocking_threads(32);
-    runtime.run(|cx| serve(cx, &server, listen, quit_after, grace))??;
-    let Server { connections, requests, bytes, cut_off, .. } = server;
+    conbrio::run(|cx| serve(cx, &server))?;
+    let Statistics { connections, requests, bytes, cut_off } = server.statistics;
     let (megabytes, time) = (bytes.into_inner() as f64 / 1e6, began.elapsed());
     Ok(writeln!(
         io::stdout(),
@@ -97,32 +94,17 @@ fn run(mut options: Arguments) -> Result<(), Box<dyn std::error::Error + Send + 
     )?)
 }
 
-fn seconds(
-    from: &mut Arguments,
-    name: &'static str,
-    default: u64,
-) -> Result<Duration, pico_args::Error> {
-    let parse = |text: &str| Duration::try_from_secs_f64(text.parse().unwrap_or(-1.0));
-    Ok(from.opt_value_from_fn(name, parse)?.unwrap_or(Duration::from_secs(default)))
-}
-
 /// Serves until it is told to end, then drains; returns when the last connection has ended.
-fn serve(
-    cx: &mut Cx,
-    server: &Server,
-    listen: SocketAddr,
-    quit_after: Duration,
-    grace: Duration,
-) -> io::Result<()> {
+fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
     let mut signals = Signals::new(&[Signal::INTERRUPT, Signal::TERMINATE])?;
-    let listener = TcpListener::bind(cx, listen)?;
+    let listener = TcpListener::bind(cx, server.listen)?;
     writeln!(io::stdout(), "listening on http://{}/", listener.local_addr()?)?;
     cx.nursery(|cx, watch| {
         cx.nursery(|cx, connections| {
             let drain = connections.handle();
             watch.spawn(move |cx| {
-                cx.move_on_after(quit_after, |cx| signals.wait(cx))?;
-                drain.shutdown(grace);
+                cx.move_on_after(server.quit_after, |cx| signals.wait(cx))?;
+                drain.shutdown(server.grace);
                 // Whoever does not want to wait for the running responses asks twice.
                 signals.wait(cx)?;
                 drain.cancel();

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use http::header::{self, HeaderMap, HeaderName};
 use http::{StatusCode as Status, Version};
-use httparse::Error::{TooManyHeaders, Version as UnknownVersion};
+use httparse::{Error, Status::Complete, Status::Partial};
 use percent_encoding::percent_decode_str;
 
 /// GET or HEAD. In place of a body, which they do not have, it holds the path in the folder, decoded.
@@ -25,39 +25,32 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Status> {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut parsed = httparse::Request::new(&mut headers);
     let length = match parsed.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) if length <= HEAD_MAX => length,
-        Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => return Ok(None),
-        Ok(_) if parsed.path.is_none_or(|path| path.len() > HEAD_MAX / 2) => {
-            return Err(Status::URI_TOO_LONG);
-        }
-        Ok(_) | Err(TooManyHeaders) => return Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE),
-        Err(UnknownVersion) => return Err(Status::HTTP_VERSION_NOT_SUPPORTED),
-        Err(_) => return Err(Status::BAD_REQUEST),
+        Ok(Complete(length)) if length <= HEAD_MAX => length,
+        Ok(Partial) if bytes.len() < HEAD_MAX => return Ok(None),
+        Ok(_) if parsed.path.is_none_or(|path| path.len() > HEAD_MAX / 2) => Err(Status::URI_TOO_LONG)?,
+        Ok(_) | Err(Error::TooManyHeaders) => Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE)?,
+        Err(Error::Version) => Err(Status::HTTP_VERSION_NOT_SUPPORTED)?,
+        Err(_) => Err(Status::BAD_REQUEST)?,
     };
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let mut request = http::Request::builder().version(version);
-    request = request.method(parsed.method.unwrap_or("")).uri(parsed.path.unwrap_or(""));
+    let (method, uri) = (parsed.method.unwrap_or(""), parsed.path.unwrap_or(""));
+    let mut request = http::Request::builder().version(version).method(method).uri(uri);
     for line in parsed.headers {
         request = request.header(line.name, line.value);
     }
     let request = request.body(()).map_err(|_| Status::BAD_REQUEST)?;
     let count = |name| request.headers().get_all(name).iter().count();
-    if count(header::HOST) > 1 || (count(header::HOST) == 0 && version == Version::HTTP_11) {
-        return Err(Status::BAD_REQUEST);
-    }
-    match request.method().as_str() {
-        "GET" | "HEAD" => {}
-        "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE" | "CONNECT" => {
-            return Err(Status::METHOD_NOT_ALLOWED);
-        }
-        _ => return Err(Status::NOT_IMPLEMENTED),
-    }
+    let hosts = count(header::HOST);
     let length_said = request.headers().get(header::CONTENT_LENGTH).map(|said| said.as_bytes());
-    match (length_said, count(header::CONTENT_LENGTH), count(header::TRANSFER_ENCODING)) {
-        (None | Some(b"0"), 0 | 1, 0) => {}
-        (None, ..) => return Err(Status::NOT_IMPLEMENTED),
-        (Some([b'1'..=b'9', ..]), 1, 0) => return Err(Status::PAYLOAD_TOO_LARGE),
-        _ => return Err(Status::BAD_REQUEST),
+    match (method, length_said, count(header::CONTENT_LENGTH), count(header::TRANSFER_ENCODING)) {
+        _ if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) => Err(Status::BAD_REQUEST)?,
+        ("GET" | "HEAD", None | Some(b"0"), 0 | 1, 0) => {}
+        ("GET" | "HEAD", Some([b'1'..=b'9', ..]), 1, 0) => Err(Status::PAYLOAD_TOO_LARGE)?,
+        ("GET" | "HEAD", Some(_), ..) => Err(Status::BAD_REQUEST)?,
+        ("POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE" | "CONNECT", ..) => {
+            Err(Status::METHOD_NOT_ALLOWED)?
+        }
+        _ => Err(Status::NOT_IMPLEMENTED)?,
     }
     let path = decode(request.uri().path())?;
     Ok(Some((request.map(|()| path), length)))
@@ -73,10 +66,8 @@ fn decode(path: &str) -> Result<PathBuf, Status> {
     }
     let parts = decoded.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
     let parts: Vec<&[u8]> = parts.collect();
-    match parts.contains(&&b".."[..]) {
-        true => Err(Status::FORBIDDEN),
-        false => Ok(OsString::from_vec(parts.join(&b'/')).into()),
-    }
+    let leads_out = parts.contains(&&b".."[..]);
+    if leads_out { Err(Status::FORBIDDEN) } else { Ok(OsString::from_vec(parts.join(&b'/')).into()) }
 }
 
 /// The members of a header that is a list. It may come in several lines (RFC 9110, section 5.3).
@@ -87,15 +78,8 @@ pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item 
 
 pub(crate) fn keeps_alive(request: &Request) -> bool {
     let mut said = list(request.headers(), header::CONNECTION).map(str::to_ascii_lowercase);
-    match request.version() {
-        Version::HTTP_10 => said.any(|option| option == "keep-alive"),
-        _ => said.all(|option| option != "close"),
-    }
-}
-
-/// The first line of the request, for the log.
-pub(crate) fn first_line(request: &Request) -> String {
-    format!("{} {} {:?}", request.method(), request.uri(), request.version())
+    let is_new = request.version() == Version::HTTP_11;
+    if is_new { said.all(|said| said != "close") } else { said.any(|said| said == "keep-alive") }
 }
 
 /// A status, a head without the empty line at its end, and a body.

@@ -75,7 +75,7 @@ impl Cx {
         if let Err(job) = shared.pool().submit(job) {
             self.on_thread_stack(job);
         }
-        self.park(Interrupt::Never);
+        self.park(Interrupt::Never, "a blocking call");
         let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         match result.expect("the job has stored its result before it woke the task") {
             Ok(value) => Ok(value),

@@ -59,4 +59,4 @@ pub use write::Write;
 pub(crate) use steps::{read_exact, write_all};
 
 /// The error of one step of reading or writing.
-pub type Error = crate::OrCancelled<std::io::Error>;
+pub type Error = crate::cancel::OrCancelled<std::io::Error>;

@@ -51,6 +51,10 @@ pub struct With<'a, S: ?Sized> {
 
 impl<'a, S: ?Sized> With<'a, S> {
     /// Joins the two. The streams of this crate have a method `with` that does the same.
+    ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint; what is called on the result is one, always.
     pub fn new(stream: &'a mut S, cx: &'a mut Cx) -> With<'a, S> {
         With { stream, cx }
     }

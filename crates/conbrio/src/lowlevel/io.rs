@@ -35,7 +35,7 @@ pub(crate) fn perform<O: Operation>(
         // task is not dropped while it is suspended (run to completion), a cancellation that the kernel
         // has not confirmed is waited for below, and nothing in between unwinds.
         let ticket = unsafe { reactor.submit(op, token) }.map_err(OrCancelled::Failed)?;
-        if cx.park(Interrupt::OnCancel) == Parked::Interrupted {
+        if cx.park(Interrupt::OnCancel, "I/O") == Parked::Interrupted {
             match reactor.cancel(ticket) {
                 Cancel::Done if wait.outcome.get().is_none() => {
                     return Err(cx.why_interrupted().into());
@@ -43,7 +43,7 @@ pub(crate) fn perform<O: Operation>(
                 // It completed just now: the completion counts.
                 Cancel::Done => {}
                 Cancel::Pending => {
-                    cx.park(Interrupt::Never);
+                    cx.park(Interrupt::Never, "the end of cancelled I/O");
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use crate::cancel::{Cancelled, Waiter};
-use crate::clock::Ticks;
+use crate::clock::{NEVER, Ticks};
 use crate::sched::{Alarm, Interrupt, Parked, RunnableRef, Worker};
 use crate::task::Cx;
 
@@ -40,7 +40,12 @@ impl Cx {
         };
         // SAFETY: the sleeper stays in this frame until the alarm has fired or is cancelled below.
         let timer = unsafe { worker.set_alarm(deadline, NonNull::from(&sleeper).cast()) };
-        match self.park(Interrupt::OnCancel) {
+        let what = if deadline == NEVER {
+            "ever (sleep_forever)"
+        } else {
+            "a point in time"
+        };
+        match self.park(Interrupt::OnCancel, what) {
             Parked::Woken => Ok(()),
             Parked::Interrupted => {
                 if let Some(timer) = timer {
@@ -58,7 +63,7 @@ impl Cx {
         // SAFETY: the running task is alive.
         let task = unsafe { RunnableRef::new(waiter.runnable) };
         let ticket = shared.watch_for_quiet(task, waiter.sequence, cushion);
-        match self.park(Interrupt::OnCancel) {
+        match self.park(Interrupt::OnCancel, "quiet (settle)") {
             Parked::Woken => Ok(()),
             Parked::Interrupted if shared.stop_watching(ticket) => Err(self.why_interrupted()),
             // It was woken as well: that came first.

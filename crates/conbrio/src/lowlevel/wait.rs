@@ -141,9 +141,11 @@ impl Cx {
     /// cancellation shows at the next checkpoint.
     pub fn park_on<W: Wait>(&mut self, wait: &mut W) -> Result<(), Cancelled> {
         self.checkpoint()?;
+        // A report names the wait by its type: that is what whoever wrote it knows it by.
+        let what = std::any::type_name::<W>();
         let unparker = self.begin_shared_wait();
         wait.arm(unparker);
-        if self.park(Interrupt::OnCancel) == Parked::Woken {
+        if self.park(Interrupt::OnCancel, what) == Parked::Woken {
             return Ok(());
         }
         // It is kept here: a shield may come up before the operation ends.
@@ -151,7 +153,7 @@ impl Cx {
         if wait.abort() == Abort::Succeeded {
             return Err(cancelled);
         }
-        self.park(Interrupt::Never);
+        self.park(Interrupt::Never, what);
         match wait.finish() {
             Finish::Completed => Ok(()),
             Finish::Cancelled => Err(cancelled),

@@ -80,6 +80,10 @@ impl OwnedReadHalf {
     }
 
     /// Joins the half with `cx`, as [`std::io::Read`]. See [`With`].
+    ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint; what is called on the result is one, always.
     pub fn with<'a>(&'a mut self, cx: &'a mut Cx) -> With<'a, OwnedReadHalf> {
         With::new(self, cx)
     }
@@ -173,6 +177,10 @@ impl OwnedWriteHalf {
     }
 
     /// Joins the half with `cx`, as [`std::io::Write`]. See [`With`].
+    ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint; what is called on the result is one, always.
     pub fn with<'a>(&'a mut self, cx: &'a mut Cx) -> With<'a, OwnedWriteHalf> {
         With::new(self, cx)
     }

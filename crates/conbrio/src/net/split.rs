@@ -71,6 +71,10 @@ impl<'a> ReadHalf<'a> {
     }
 
     /// Joins the half with `cx`, as [`std::io::Read`]. See [`With`].
+    ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint; what is called on the result is one, always.
     pub fn with<'b>(&'b mut self, cx: &'b mut Cx) -> With<'b, ReadHalf<'a>> {
         With::new(self, cx)
     }
@@ -137,6 +141,10 @@ impl<'a> WriteHalf<'a> {
     }
 
     /// Joins the half with `cx`, as [`std::io::Write`]. See [`With`].
+    ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint; what is called on the result is one, always.
     pub fn with<'b>(&'b mut self, cx: &'b mut Cx) -> With<'b, WriteHalf<'a>> {
         With::new(self, cx)
     }

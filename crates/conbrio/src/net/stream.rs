@@ -201,6 +201,10 @@ impl TcpStream {
     /// Joins the stream with `cx`, for libraries that know only [`std::io::Read`] and [`std::io::Write`].
     /// See [`With`].
     ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint; what is called on the result is one, always.
+    ///
     /// # Examples
     ///
     /// ```

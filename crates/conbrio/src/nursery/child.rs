@@ -331,7 +331,7 @@ impl<T> Child<'_, T> {
             if self.group.is_joined_or_wait(self.task().branch(), waiter) {
                 return self.take();
             }
-            if cx.park(Interrupt::OnCancel) == Parked::Interrupted {
+            if cx.park(Interrupt::OnCancel, "a child (join)") == Parked::Interrupted {
                 if self.group.stop_joining(self.task().branch()) {
                     return self.take();
                 }

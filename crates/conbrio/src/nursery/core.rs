@@ -84,7 +84,7 @@ impl<E> NurseryCore<E> {
             if self.group.is_done_or_wait(waiter) {
                 return;
             }
-            cx.park(Interrupt::Never);
+            cx.park(Interrupt::Never, "its children");
         }
     }
 }

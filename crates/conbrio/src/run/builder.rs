@@ -11,10 +11,11 @@ use conbrio_fiber::{AlternateStack, install_overflow_handler};
 use conbrio_reactor::Choice;
 
 use crate::clock::{Clock, SystemClock};
-use crate::sched::{Children, Shared, SharedOptions, Worker};
+use crate::sched::{Children, OnDeadlock, Shared, SharedOptions, Worker};
 use crate::task::{Cx, TaskOptions};
 use crate::util::abort::AbortGuard;
 
+use super::deadlock::report;
 use super::main_task::new_main;
 
 type Hook = Arc<dyn Fn(usize) + Send + Sync>;
@@ -45,6 +46,7 @@ pub struct Builder {
     reactor: Reactor,
     blocking_threads_max: usize,
     blocking_idle: Duration,
+    deadlock_check: bool,
 }
 
 impl Builder {
@@ -61,6 +63,7 @@ impl Builder {
             reactor: Reactor::Auto,
             blocking_threads_max: BLOCKING_THREADS_MAX,
             blocking_idle: BLOCKING_IDLE,
+            deadlock_check: false,
         }
     }
 
@@ -151,6 +154,43 @@ impl Builder {
         self
     }
 
+    /// Whether the process ends with a report when every task waits and nothing in the runtime can ever
+    /// make one run again; off if not set.
+    ///
+    /// That is so when all workers are idle, no deadline is pending, no I/O is waited for, no closure of
+    /// [`Cx::blocking`] runs, and no clock jumps. The report goes to standard error: one line for each
+    /// task, indented by its depth in the tree of nurseries, with its name, what it waits for (a wait of
+    /// [`Cx::park_on`] is named by its type), its worker, and whether it is cancelled. Then the process
+    /// aborts: a deadlock can be neither returned nor unwound from, since tasks that wait for each other
+    /// do not end.
+    ///
+    /// What lies outside of the runtime is not seen: other threads, also those of another runtime, that
+    /// hold an [`Unparker`](crate::lowlevel::Unparker), the waker of a future, a
+    /// [`CancelHandle`](crate::CancelHandle) or the clock. Do not turn the check on where such a thread
+    /// may still make a task run. Of a deadlock among some tasks it says nothing as long as any other
+    /// task has something to come, be it only a timeout.
+    ///
+    /// Costs a look at the reactor and a few atomic operations each time that all workers become idle,
+    /// and nothing while tasks run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// // Everybody waits, but not for ever: no report.
+    /// conbrio::Builder::new()
+    ///     .deadlock_check(true)
+    ///     .run(|cx| cx.sleep(Duration::from_millis(1)))?
+    ///     .unwrap();
+    /// # Ok::<(), conbrio::RuntimeError>(())
+    /// ```
+    pub fn deadlock_check(mut self, check: bool) -> Builder {
+        self.deadlock_check = check;
+        self
+    }
+
     /// Runs `main` in a runtime with these options. See [`run`](crate::run()).
     ///
     /// # Errors
@@ -182,6 +222,7 @@ impl Builder {
                 reactor,
                 blocking_threads_max: self.blocking_threads_max,
                 blocking_idle: self.blocking_idle,
+                deadlock_check: self.deadlock_check,
             },
         );
         let first_queue = queues.remove(0);
@@ -259,6 +300,15 @@ impl Builder {
         // SAFETY: `outcome`, and what `main` borrows, stay until `work` has returned, when the task has
         // ended: the worker does not leave its loop before (it would abort).
         let task = unsafe { new_main(options, main, NonNull::from(&mut outcome)) };
+        if self.deadlock_check {
+            let on_deadlock = OnDeadlock {
+                main: task.cast(),
+                report,
+            };
+            // SAFETY: the task's own reference stays until it has ended, on this worker; `report` asks
+            // for no more than it is promised.
+            unsafe { worker.0.shared().set_on_deadlock(on_deadlock) };
+        }
         worker.0.adopt_main(task.cast());
         self.work(worker);
         guard.disarm();

@@ -1,6 +1,7 @@
 //! Starting a runtime: workers, the main task, and the end.
 
 mod builder;
+mod deadlock;
 mod main_task;
 mod statistics;
 

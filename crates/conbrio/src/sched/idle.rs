@@ -6,7 +6,9 @@
 //! least one of them sees the other: either the worker stays awake, or the giver wakes it. See
 //! `README.md` and the loom test below.
 
-use crate::util::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::util::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence, model_fence, yield_thread,
+};
 
 pub(super) const AWAKE: u32 = 0;
 pub(super) const SLEEPING: u32 = 1;
@@ -23,6 +25,8 @@ pub(super) struct Crew {
     pub(super) awakenings: AtomicU64,
     /// One sleeper looks after the others from time to time while they work (see `Worker::sleep`).
     pub(super) sentinel: AtomicBool,
+    /// Whoever rises while this is set stops there until it is not (see `freeze`).
+    frozen: AtomicBool,
 }
 
 impl Crew {
@@ -32,6 +36,7 @@ impl Crew {
             searching: AtomicUsize::new(0),
             awakenings: AtomicU64::new(0),
             sentinel: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
         }
     }
 
@@ -62,6 +67,29 @@ impl Crew {
             true
         } else {
             false
+        }
+    }
+
+    /// Stops every worker that rises from now on. A worker whose status is found `SLEEPING` after this
+    /// runs nothing until [`thaw`](Crew::thaw).
+    ///
+    /// The mirror image of sleeping: set the flag, then read the status here; change the status, then
+    /// read the flag in [`wait_while_frozen`](Crew::wait_while_frozen).
+    pub(super) fn freeze(&self) {
+        self.frozen.store(true, Ordering::SeqCst);
+        model_fence();
+    }
+
+    pub(super) fn thaw(&self) {
+        self.frozen.store(false, Ordering::SeqCst);
+    }
+
+    /// Called by a worker after it has risen, and before it touches what it runs.
+    pub(super) fn wait_while_frozen(&self) {
+        model_fence();
+        // Ends: either a few loads later, or the process is about to be aborted.
+        while self.frozen.load(Ordering::SeqCst) {
+            yield_thread();
         }
     }
 
@@ -122,6 +150,39 @@ mod loom_tests {
                 .map(|g| g.join().unwrap());
             assert_eq!(woken.filter(|&w| w).count(), 1);
             assert_eq!(crew.sleeping.load(Ordering::SeqCst), 0);
+        });
+    }
+
+    /// A giver wakes a sleeper while somebody freezes the crew: whoever was found asleep after freezing
+    /// does not get to what it runs.
+    #[test]
+    fn loom_nobody_found_asleep_runs_while_frozen() {
+        loom::model(|| {
+            let crew = Arc::new(Crew::new());
+            let status = Arc::new(AtomicU32::new(AWAKE));
+            let stopped = Arc::new(AtomicBool::new(false));
+            crew.lie_down(&status);
+            let giver = {
+                let (crew, status) = (crew.clone(), status.clone());
+                loom::thread::spawn(move || crew.wake(&status))
+            };
+            let reporter = {
+                let (crew, status, stopped) = (crew.clone(), status.clone(), stopped.clone());
+                loom::thread::spawn(move || {
+                    crew.freeze();
+                    if status.load(Ordering::SeqCst) == SLEEPING {
+                        stopped.store(true, Ordering::SeqCst);
+                        // The walk would be here.
+                        stopped.store(false, Ordering::SeqCst);
+                    }
+                    crew.thaw();
+                })
+            };
+            crew.rise(&status);
+            crew.wait_while_frozen();
+            assert!(!stopped.load(Ordering::SeqCst), "it runs during the walk");
+            giver.join().unwrap();
+            reporter.join().unwrap();
         });
     }
 }

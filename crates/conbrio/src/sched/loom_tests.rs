@@ -28,10 +28,14 @@ unsafe impl Send for Stage {}
 
 static VTABLE: Vtable = Vtable { run, attend, free };
 
+/// # Safety
+/// None: it is never called.
 unsafe fn run(_: NonNull<Runnable>, _: &Worker) {
     unreachable!("nothing runs in a model");
 }
 
+/// # Safety
+/// None: it is never called.
 unsafe fn attend(_: NonNull<Runnable>, _: &Worker) {
     unreachable!("the model attends itself");
 }

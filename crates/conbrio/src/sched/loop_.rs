@@ -295,6 +295,9 @@ impl Worker {
         let next = if watched {
             let earliest = self.next_deadline();
             remote.earliest.store(earliest, Ordering::SeqCst);
+            remote
+                .in_flight
+                .store(self.reactor.in_flight(), Ordering::SeqCst);
             earliest
         } else {
             self.timers.borrow().wake_no_later_than().unwrap_or(NEVER)
@@ -308,7 +311,7 @@ impl Worker {
             || (!watched && shared.quiet.is_watched());
         if disturbed {
             // Whatever it was, the loop comes across it.
-            shared.crew.rise(&remote.status);
+            self.rise();
             return;
         }
         let until_deadline = match next {
@@ -320,7 +323,14 @@ impl Worker {
         } else {
             self.sleep_as_sentinel(until_deadline);
         }
-        shared.crew.rise(&remote.status);
+        self.rise();
+    }
+
+    /// The end of a sleep; it is here that a worker stops while a deadlock is reported.
+    fn rise(&self) {
+        let crew = &self.shared().crew;
+        crew.rise(&self.remote().status);
+        crew.wait_while_frozen();
     }
 
     /// Sleeps while somebody waits for a moment in which all workers are idle.
@@ -343,7 +353,7 @@ impl Worker {
             if self.poll(timeout_of(cushion)) || !self.lies() {
                 return;
             }
-            prospect = shared.quiet_came(hope);
+            prospect = shared.quiet_came(hope, self.remote());
             if prospect.is_none() {
                 // It counted, or somebody disturbed it, or the clock wants to sleep. If nothing of that
                 // has woken this worker, it sleeps until something does.

@@ -12,6 +12,7 @@ mod runnable;
 mod shared;
 mod worker;
 
+pub(crate) use quiet::OnDeadlock;
 pub(crate) use runnable::{Interrupt, Parked, Runnable, RunnableRef, Vtable};
 pub(crate) use shared::{Children, Shared, SharedOptions};
 pub(crate) use worker::{Alarm, IoWait, Worker};

@@ -1,25 +1,42 @@
-//! Moments in which nothing can run: what a virtual clock and `settle` wait for.
+//! Moments in which nothing can run: what a virtual clock, `settle` and the deadlock check wait for.
 //!
 //! All workers sleep, and none has risen between two looks. Nothing of this costs anything while
 //! nobody watches: one relaxed load before a worker sleeps.
 
-use std::sync::Mutex;
+use std::ptr::NonNull;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::clock::{Idle, NEVER, Ticks};
 use crate::util::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::idle::SLEEPING;
 use super::runnable::{Runnable, RunnableRef};
-use super::shared::Shared;
+use super::shared::{Remote, Shared};
 
 /// Who waits for quiet, and how many reasons there are to look for it.
 pub(super) struct Quiet {
-    /// The virtual clock, if there is one, and every task in `settle`.
+    /// The virtual clock or the deadlock check, if there is one, and every task in `settle`.
     watchers: AtomicUsize,
     settlers: Mutex<Vec<Settler>>,
     /// Counts up: a ticket that was used again would let a late withdrawal take out somebody else.
     tickets: AtomicU64,
+    on_deadlock: OnceLock<OnDeadlock>,
 }
+
+/// What to do when nothing can ever run again. The scheduler knows no tasks: a layer above reports.
+pub(crate) struct OnDeadlock {
+    /// The root of everything that waits.
+    pub(crate) main: NonNull<Runnable>,
+    /// Called with `main` on the thread of a worker, while all workers of the runtime are stopped and
+    /// everything that they have done is visible. Does not return.
+    pub(crate) report: unsafe fn(NonNull<Runnable>) -> !,
+}
+
+// SAFETY: the pointer is only handed to `report`, whose caller has stopped all workers.
+unsafe impl Send for OnDeadlock {}
+// SAFETY: as above.
+unsafe impl Sync for OnDeadlock {}
 
 struct Settler {
     cushion: Duration,
@@ -41,11 +58,13 @@ pub(super) struct Prospect {
 }
 
 impl Quiet {
-    pub(super) fn new(clock_is_virtual: bool) -> Quiet {
+    /// `always_watched` if not only `settle` needs to know.
+    pub(super) fn new(always_watched: bool) -> Quiet {
         Quiet {
-            watchers: AtomicUsize::new(usize::from(clock_is_virtual)),
+            watchers: AtomicUsize::new(usize::from(always_watched)),
             settlers: Mutex::new(Vec::new()),
             tickets: AtomicU64::new(0),
+            on_deadlock: OnceLock::new(),
         }
     }
 
@@ -117,7 +136,8 @@ impl Shared {
             });
         }
         drop(settlers);
-        self.timeline().clock().is_virtual().then_some(Prospect {
+        let others_watch = self.timeline().clock().is_virtual() || self.options().deadlock_check;
+        others_watch.then_some(Prospect {
             awakenings,
             cushion: Duration::ZERO,
         })
@@ -125,7 +145,7 @@ impl Shared {
 
     /// Called after the cushion has passed without anything for the caller, which still lies.
     /// Makes the quiet moment count if it is one. Returns for how long to wait before asking again.
-    pub(super) fn quiet_came(&self, prospect: Prospect) -> Option<Prospect> {
+    pub(super) fn quiet_came(&self, prospect: Prospect, caller: &Remote) -> Option<Prospect> {
         // Held until the moment has counted: two workers that lay down last together must not both make
         // it count. Whoever is second finds `awakenings` changed.
         let mut settlers = self
@@ -139,7 +159,8 @@ impl Shared {
         let undelivered =
             !self.injector.is_empty() || self.remotes.iter().any(|r| !r.inbox.is_empty());
         let undisturbed = self.crew.sleeping.load(Ordering::SeqCst) == self.workers()
-            && self.crew.awakenings.load(Ordering::SeqCst) == prospect.awakenings;
+            && self.crew.awakenings.load(Ordering::SeqCst) == prospect.awakenings
+            && self.all_lie();
         if undelivered || !undisturbed {
             return None;
         }
@@ -161,8 +182,9 @@ impl Shared {
                 s.cushion != shortest
             });
             self.quiet.watchers.fetch_sub(ready.len(), Ordering::SeqCst);
-            // A task woken at home raises it only when this worker rises, and the lock is free before.
-            self.crew.awakenings.fetch_add(1, Ordering::SeqCst);
+            // This worker rises before the lock is free, so that until it lies again nobody takes a
+            // moment for quiet in which these tasks have not been woken yet.
+            self.crew.rise(&caller.status);
             drop(settlers);
             for (task, sequence) in ready {
                 // SAFETY: a task that waits in `settle` is alive, and so is its runtime: we run in it.
@@ -179,12 +201,57 @@ impl Shared {
             .flatten();
         // If the clock jumps it wakes every worker, and that raises `awakenings`, before this returns.
         match self.timeline().clock().on_idle(next, prospect.cushion) {
-            Idle::Sleep | Idle::Jumped => None,
+            Idle::Sleep => {
+                self.report_deadlock(prospect);
+                None
+            }
+            Idle::Jumped => None,
             Idle::AskAgainAfter(cushion) => Some(Prospect {
                 cushion,
                 ..prospect
             }),
         }
+    }
+
+    /// Ends the process with a report if nothing inside the runtime can ever make a task run again.
+    /// Called under the lock of the settlers, of whom there is none. See `README.md`.
+    fn report_deadlock(&self, prospect: Prospect) {
+        let Some(on_deadlock) = self.quiet.on_deadlock.get() else {
+            return;
+        };
+        self.crew.freeze();
+        // In this order: who lies now stays where it is, so that what it has published and what is left
+        // in its inbox is the last word.
+        let for_ever = self.all_lie()
+            && self.crew.awakenings.load(Ordering::SeqCst) == prospect.awakenings
+            && self.jobs.load(Ordering::SeqCst) == 0
+            && self.injector.is_empty()
+            && self.remotes.iter().all(|r| r.inbox.is_empty())
+            && self.remotes.iter().all(|r| r.in_flight.load(Ordering::SeqCst) == 0)
+            && self.earliest() == NEVER
+            && !self.is_stopping();
+        if for_ever {
+            // SAFETY: frozen, and all workers lie; the main task has not ended, or its worker would not
+            // lie.
+            unsafe { (on_deadlock.report)(on_deadlock.main) };
+        }
+        self.crew.thaw();
+    }
+
+    /// Says what to do when nothing can ever run again. Called once, before the main task is queued.
+    ///
+    /// # Safety
+    /// `main` stays alive until its worker has left its loop; `report` may be called as it says.
+    pub(crate) unsafe fn set_on_deadlock(&self, on_deadlock: OnDeadlock) {
+        let first = self.quiet.on_deadlock.set(on_deadlock).is_ok();
+        debug_assert!(first, "a runtime has one main task");
+    }
+
+    /// Whether every worker has lain down, by the word of each: the counts lag behind for a moment.
+    fn all_lie(&self) -> bool {
+        self.remotes
+            .iter()
+            .all(|remote| remote.status.load(Ordering::SeqCst) == SLEEPING)
     }
 
     fn earliest(&self) -> Ticks {

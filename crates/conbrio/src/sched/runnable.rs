@@ -128,6 +128,11 @@ impl Runnable {
         }
     }
 
+    /// Whether its innermost scope was cancelled when its home worker last looked.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.attention() & CANCELLED != 0
+    }
+
     /// The worker it runs on, if it has one yet.
     pub(crate) fn home(&self) -> Option<NonNull<Remote>> {
         // Acquire pairs with the store in `settle_at`: the `Remote` behind it is initialised anyway, but

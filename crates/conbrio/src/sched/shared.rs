@@ -39,6 +39,8 @@ pub(crate) struct Remote {
     pub(super) placed: AtomicUsize,
     /// The earliest deadline, published before sleeping while somebody watches for quiet.
     pub(super) earliest: AtomicU64,
+    /// I/O waits that have not ended, published as `earliest` is.
+    pub(super) in_flight: AtomicUsize,
     crew: Arc<Crew>,
 }
 
@@ -53,6 +55,7 @@ impl Remote {
             live: AtomicUsize::new(0),
             placed: AtomicUsize::new(0),
             earliest: AtomicU64::new(NEVER),
+            in_flight: AtomicUsize::new(0),
             crew,
         }
     }
@@ -104,6 +107,8 @@ pub(crate) struct SharedOptions {
     pub(crate) reactor: conbrio_reactor::Choice,
     pub(crate) blocking_threads_max: usize,
     pub(crate) blocking_idle: Duration,
+    /// Whether a moment in which nothing can ever run again ends the process.
+    pub(crate) deadlock_check: bool,
 }
 
 /// The queue of children of one worker.
@@ -144,7 +149,7 @@ impl Shared {
             remotes,
             injector: Injector::new(),
             crew,
-            quiet: Quiet::new(clock.is_virtual()),
+            quiet: Quiet::new(clock.is_virtual() || options.deadlock_check),
             jobs: AtomicUsize::new(0),
             time_changes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),

@@ -436,7 +436,7 @@ impl Cx {
                 return self.checkpoint_if_cancelled();
             }
             self.begin_wait();
-            let parked = self.park(Interrupt::OnShutdown);
+            let parked = self.park(Interrupt::OnShutdown, "a shutdown request");
             debug_assert_eq!(parked, Parked::Interrupted, "nobody wakes this wait");
         }
     }

@@ -48,6 +48,8 @@ pub(crate) struct Task {
     worker: Cell<Option<NonNull<Worker>>>,
     /// Checkpoints left until the task gives way.
     fuel: Cell<u32>,
+    /// What it waits for, or waited for last: written when it stops, and read only by reports.
+    waits_for: Cell<&'static str>,
     branch: Branch,
     kind: &'static TaskKind,
     options: TaskOptions,
@@ -72,6 +74,7 @@ impl Task {
             suspender: Cell::new(None),
             worker: Cell::new(None),
             fuel: Cell::new(FUEL),
+            waits_for: Cell::new("its first turn"),
         }
     }
 
@@ -100,6 +103,16 @@ impl Task {
 
     pub(super) fn fuel(&self) -> &Cell<u32> {
         &self.fuel
+    }
+
+    /// *Home.* What it waits for, as words that follow "waits for".
+    pub(crate) fn waits_for(&self) -> &'static str {
+        self.waits_for.get()
+    }
+
+    /// *Home.* Notes what it is about to stop for.
+    pub(super) fn note_wait(&self, what: &'static str) {
+        self.waits_for.set(what);
     }
 
     /// *Home.* The worker that the task runs on.

@@ -25,7 +25,9 @@ impl Cx {
 
     /// Stops until the wait that was begun last is ended, or `interrupt` allows a request to end it.
     /// A wake that has come already wins over a request.
-    pub(crate) fn park(&mut self, interrupt: Interrupt) -> Parked {
+    ///
+    /// `what` is for reports: what the task waits for, as words that follow "waits for".
+    pub(crate) fn park(&mut self, interrupt: Interrupt, what: &'static str) -> Parked {
         let task = self.task();
         let runnable = task.runnable();
         loop {
@@ -39,6 +41,7 @@ impl Cx {
                 // Waits that can be interrupted have just been; the others never begin while panicking.
                 abort("a task that unwinds was about to wait");
             }
+            task.note_wait(what);
             runnable.set_parked(interrupt);
             task.suspend();
         }

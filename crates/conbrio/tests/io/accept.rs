@@ -24,7 +24,8 @@ fn accepts_and_names_the_peer() {
     });
 }
 
-// spec: S9, S25: a connection is not lost to a cancellation.
+// A connection is not lost to a cancellation.
+// spec: S9, S25
 #[test]
 fn a_cancelled_accept_loses_no_connection() {
     on_workers(|cx| {
@@ -71,7 +72,7 @@ fn an_address_can_be_bound_again_at_once() {
     });
 }
 
-// spec: test_highlevel_open_tcp_listeners.open_tcp_listeners_backlog, _ipv6_v6only
+// spec: test_highlevel_open_tcp_listeners.open_tcp_listeners_backlog, test_highlevel_open_tcp_listeners.open_tcp_listeners_ipv6_v6only
 #[test]
 fn options_of_listeners() {
     on_workers(|cx| {

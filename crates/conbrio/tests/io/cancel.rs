@@ -62,7 +62,8 @@ fn drain(cx: &mut Cx, stream: &mut TcpStream, mut count: u64) {
     }
 }
 
-// spec: S9, every function that waits, cancelled while it waits; nothing is lost afterwards.
+// Every function that waits, cancelled while it waits; nothing is lost afterwards.
+// spec: S9
 #[test]
 fn every_read_that_waits_can_be_cancelled() {
     on_workers(|cx| {
@@ -246,7 +247,8 @@ fn cancelled_at<R>(
     outcome.unwrap()
 }
 
-// spec: N17, S31: at each checkpoint, the count is what the peer has seen.
+// At each checkpoint, the count is what the peer has seen.
+// spec: N17, S31
 #[test]
 fn write_all_cancelled_at_each_step_counts_what_was_sent() {
     on_workers(|cx| {
@@ -351,7 +353,8 @@ fn read_to_end_and_copy_cancelled_at_each_step_lose_nothing() {
     });
 }
 
-// spec: S25, S31: the writer waits for room when it is cancelled; the reader has taken more each time.
+// The writer waits for room when it is cancelled; the reader has taken more each time.
+// spec: S25, S31
 #[test]
 fn a_blocked_write_all_counts_to_the_byte() {
     on_workers(|cx| {
@@ -400,7 +403,8 @@ fn a_blocked_read_exact_counts_to_the_byte() {
     });
 }
 
-// spec: S31: a shield keeps a message whole.
+// A shield keeps a message whole.
+// spec: S31
 #[test]
 fn a_shielded_write_is_whole() {
     on_workers(|cx| {

@@ -26,7 +26,7 @@ fn a_refusal_names_the_address() {
     });
 }
 
-// spec: test_highlevel_open_tcp_stream.one_host_failed_after_connect, all_fail, basic_fallthrough
+// spec: test_highlevel_open_tcp_stream.one_host_failed_after_connect, test_highlevel_open_tcp_stream.all_fail
 #[test]
 fn addresses_are_tried_in_order() {
     on_workers(|cx| {
@@ -115,29 +115,32 @@ fn a_local_address_is_used() {
     });
 }
 
+/// Only written down: nothing listens there.
+const PORT: u16 = 80;
+
 // spec: test_socket.SocketType_resolve, test_socket.getaddrinfo
 #[test]
 fn every_form_of_an_address_is_understood() {
     on_workers(|cx| {
-        let four = SocketAddr::from(([127, 0, 0, 1], 80));
-        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, 80));
+        let four = SocketAddr::from(([127, 0, 0, 1], PORT));
+        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, PORT));
         let (SocketAddr::V4(v4), SocketAddr::V6(v6)) = (four, six) else { unreachable!() };
         assert_eq!(resolve(cx, four).unwrap(), [four]);
         assert_eq!(resolve(cx, v4).unwrap(), [four]);
         assert_eq!(resolve(cx, v6).unwrap(), [six]);
-        assert_eq!(resolve(cx, (IpAddr::V4(Ipv4Addr::LOCALHOST), 80)).unwrap(), [four]);
-        assert_eq!(resolve(cx, (Ipv4Addr::LOCALHOST, 80)).unwrap(), [four]);
-        assert_eq!(resolve(cx, (Ipv6Addr::LOCALHOST, 80)).unwrap(), [six]);
-        assert_eq!(resolve(cx, ("127.0.0.1", 80)).unwrap(), [four]);
-        assert_eq!(resolve(cx, ("::1", 80)).unwrap(), [six]);
-        assert_eq!(resolve(cx, (String::from("::1"), 80)).unwrap(), [six]);
-        assert_eq!(resolve(cx, "127.0.0.1:80").unwrap(), [four]);
-        assert_eq!(resolve(cx, "[::1]:80").unwrap(), [six]);
-        assert_eq!(resolve(cx, String::from("[::1]:80")).unwrap(), [six]);
+        assert_eq!(resolve(cx, (IpAddr::V4(Ipv4Addr::LOCALHOST), PORT)).unwrap(), [four]);
+        assert_eq!(resolve(cx, (Ipv4Addr::LOCALHOST, PORT)).unwrap(), [four]);
+        assert_eq!(resolve(cx, (Ipv6Addr::LOCALHOST, PORT)).unwrap(), [six]);
+        assert_eq!(resolve(cx, ("127.0.0.1", PORT)).unwrap(), [four]);
+        assert_eq!(resolve(cx, ("::1", PORT)).unwrap(), [six]);
+        assert_eq!(resolve(cx, (String::from("::1"), PORT)).unwrap(), [six]);
+        assert_eq!(resolve(cx, format!("127.0.0.1:{PORT}").as_str()).unwrap(), [four]);
+        assert_eq!(resolve(cx, format!("[::1]:{PORT}")).unwrap(), [six]);
+        assert_eq!(resolve(cx, format!("[::1]:{PORT}")).unwrap(), [six]);
         assert_eq!(resolve(cx, &[four, six][..]).unwrap(), [four, six]);
-        let named = resolve(cx, "localhost:80").unwrap();
+        let named = resolve(cx, format!("localhost:{PORT}")).unwrap();
         assert!(named.contains(&four) || named.contains(&six), "{named:?}");
-        assert_eq!(resolve(cx, ("localhost", 80)).unwrap(), named);
+        assert_eq!(resolve(cx, ("localhost", PORT)).unwrap(), named);
     });
 }
 
@@ -151,8 +154,8 @@ fn a_literal_address_does_not_wake_a_thread() {
                 turns.set(turns.get() + 1);
                 Ok(())
             });
-            resolve(cx, "127.0.0.1:80").unwrap();
-            resolve(cx, ("::1", 80)).unwrap();
+            resolve(cx, format!("127.0.0.1:{PORT}").as_str()).unwrap();
+            resolve(cx, ("::1", PORT)).unwrap();
             assert_eq!(turns.get(), 0, "it gave way");
             Ok(())
         })
@@ -163,6 +166,7 @@ fn a_literal_address_does_not_wake_a_thread() {
 #[test]
 fn what_is_no_address_is_named() {
     on_workers(|cx| {
+        // tidy: allow(ports) no port at all: the number is too large
         for wrong in ["", "nonsense", "127.0.0.1", "127.0.0.1:99999", "host:port", "[::1]"] {
             let error = TcpStream::connect(cx, wrong).unwrap_err().into_failed().unwrap();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong}: {error}");

@@ -63,7 +63,8 @@ fn no_descriptor_left() {
     });
 }
 
-// spec: N17: no descriptor is lost.
+// No descriptor is lost.
+// spec: N17
 #[test]
 fn everything_that_was_opened_is_closed() {
     in_a_process_of_its_own("descriptors::everything_that_was_opened_is_closed", || {

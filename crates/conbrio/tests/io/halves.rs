@@ -11,7 +11,7 @@ use crate::support::{
     CUSHION, cancel_when_blocked, on_workers, pair, pattern, wait_for_other_worker,
 };
 
-// spec: test_unix.socket_actual_streaming, test_socket.socket_simultaneous_read_write
+// spec: test_io.socket_actual_streaming, test_io.socket_simultaneous_read_write
 #[test]
 fn a_megabyte_each_way_through_borrowed_halves() {
     on_workers(|cx| {

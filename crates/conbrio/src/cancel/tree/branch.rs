@@ -115,6 +115,24 @@ impl Branch {
         self.set_requested(effective.requested);
     }
 
+    /// Visits the children of every nursery that the task is in, outermost nursery first, and in each
+    /// the youngest child first.
+    ///
+    /// # Safety
+    /// Called on the home worker of the branch, or while all workers of the runtime are stopped, and what
+    /// they have done so far is visible.
+    pub(crate) unsafe fn visit_children(&self, visit: &mut dyn FnMut(NonNull<Runnable>)) {
+        let mut next = self.outermost.get();
+        while let Some(node) = next {
+            // SAFETY: linked nodes are in place (rule 1), and by contract nobody changes the chain now.
+            let node = unsafe { node.as_ref() };
+            if let Some(group) = node.group() {
+                group.visit_children(visit);
+            }
+            next = node.inner.get();
+        }
+    }
+
     /// *Home.* Carries requests over, computes anew what is in force, and passes changes on (rule 5).
     pub(crate) fn refresh(&self, worker: &Worker) {
         let mut force = match self.group.get() {

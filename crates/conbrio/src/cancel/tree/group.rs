@@ -216,6 +216,19 @@ impl Group {
         }
     }
 
+    /// Visits the children, the youngest first. `visit` runs under the lock: it does nothing but note.
+    pub(super) fn visit_children(&self, visit: &mut dyn FnMut(NonNull<Runnable>)) {
+        let state = self.state.lock();
+        let mut next = state.first;
+        while let Some(branch) = next {
+            // SAFETY: linked branches are alive, and the lock keeps them linked (rule 4).
+            let branch = unsafe { branch.as_ref() };
+            visit(NonNull::from(branch.runnable()));
+            // SAFETY: links are guarded by the lock that we hold.
+            next = unsafe { &*branch.links.get() }.next;
+        }
+    }
+
     /// Keeps the group from ending for the sake of a child that may come.
     pub(crate) fn reserve(&self) {
         self.state.lock().live += 1;

@@ -1,0 +1,101 @@
+//! The report of a deadlock: every task of the runtime, and what it waits for.
+//!
+//! It walks the tree of nurseries from the main task, while all workers are stopped (see the README of
+//! `sched`), with a stack of its own, since nurseries may be nested as deep as memory allows. It writes to
+//! the descriptor itself: a task that waits may hold the lock of `std::io::stderr`.
+
+use std::fmt::Write;
+use std::ptr::NonNull;
+
+use crate::sched::Runnable;
+use crate::task::Task;
+
+/// Writes the report and aborts the process.
+///
+/// # Safety
+/// `main` is the main task of a runtime, alive. All workers of that runtime are stopped for good, and
+/// everything that they have done is visible to the caller.
+pub(super) unsafe fn report(main: NonNull<Runnable>) -> ! {
+    let mut page = Page::new();
+    page.line("conbrio: deadlock: nothing can run any more; every task waits:");
+    let mut left = vec![(main, 1)];
+    let mut tasks = 0_usize;
+    while let Some((runnable, depth)) = left.pop() {
+        tasks += 1;
+        // SAFETY: the runnables of the main task and of all children head tasks. They are alive: whoever
+        // is in the tree has not ended, and nobody ends now.
+        let task = unsafe { runnable.cast::<Task>().as_ref() };
+        page.line(&line_of(task, depth));
+        // SAFETY: all workers are stopped by contract.
+        unsafe {
+            task.branch()
+                .visit_children(&mut |child| left.push((child, depth + 1)));
+        }
+    }
+    page.line(&format!(
+        "conbrio: {tasks} tasks; no deadline, no I/O and no blocking call is left that could make one run, so \
+         the process is aborted; a task that a thread outside of the runtime would still have woken needs \
+         `Builder::deadlock_check(false)`"
+    ));
+    page.write_out();
+    std::process::abort()
+}
+
+fn line_of(task: &Task, depth: usize) -> String {
+    let mut line = "  ".repeat(depth.min(INDENT_MAX));
+    if depth > INDENT_MAX {
+        let _ = write!(line, "(depth {depth}) ");
+    }
+    let name = task.name().escape_debug();
+    let what = task.waits_for().trim_start_matches('&');
+    let _ = match task.runnable().home() {
+        // SAFETY: the runtime is alive, and its `Remote`s with it.
+        Some(home) => {
+            let worker = unsafe { home.as_ref() }.index();
+            write!(line, "'{name}' waits for {what}, on worker {worker}")
+        }
+        None => write!(line, "'{name}' waits for a worker"),
+    };
+    if task.runnable().is_cancelled() {
+        line.push_str(", cancelled");
+    }
+    line
+}
+
+/// Text on its way to standard error.
+struct Page(String);
+
+impl Page {
+    fn new() -> Page {
+        Page(String::with_capacity(PAGE_BYTES))
+    }
+
+    fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+        if self.0.len() >= PAGE_BYTES {
+            self.write_out();
+        }
+    }
+
+    fn write_out(&mut self) {
+        let mut left = self.0.as_bytes();
+        while !left.is_empty() {
+            // SAFETY: the bytes are valid for reading.
+            let written =
+                unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
+            match usize::try_from(written) {
+                Ok(written) => left = &left[written..],
+                Err(_) if std::io::Error::last_os_error().kind() == INTERRUPTED => {}
+                // Nobody reads it; the process ends all the same.
+                Err(_) => break,
+            }
+        }
+        self.0.clear();
+    }
+}
+
+const INTERRUPTED: std::io::ErrorKind = std::io::ErrorKind::Interrupted;
+/// Deeper lines say their depth in figures, so that the report does not grow with the square of it.
+const INDENT_MAX: usize = 40;
+const PAGE_BYTES: usize = 16 * 1024;
