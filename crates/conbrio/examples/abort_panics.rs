@@ -12,6 +12,7 @@
 use conbrio::prelude::*;
 use std::time::Duration;
 
+// spec: S45, N4
 fn main() -> Result<(), NurseryError<Cancelled>> {
     let who = std::env::args().nth(1).unwrap_or_default();
     conbrio::run(|cx| {

@@ -9,48 +9,59 @@ use conbrio::prelude::*;
 use http::StatusCode as Status;
 
 use crate::Server;
-use crate::message::{Request, Response, first_line, keeps_alive, parse};
+use crate::message::{Request, Response, keeps_alive, parse};
 
 /// One connection, from its first byte to its last. It borrows the server from the stack of `run`.
 pub(crate) struct Connection<'a> {
     pub(crate) server: &'a Server,
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
+    pub(crate) is_full: bool,
     /// What has been received and not been answered. A client may send requests in advance.
     pub(crate) received: Vec<u8>,
 }
 
 impl Connection<'_> {
     /// Serves to the end, or says that the server is full.
-    pub(crate) fn run(mut self, cx: &mut Cx, is_full: bool) -> io::Result<()> {
-        self.server.connections.fetch_add(1, Relaxed);
-        let Err(error) = self.converse(cx, is_full) else { return Ok(()) };
+    pub(crate) fn run(mut self, cx: &mut Cx) -> io::Result<()> {
+        let statistics = &self.server.statistics;
+        statistics.connections.fetch_add(1, Relaxed);
+        let Err(error) = self.converse(cx) else { return Ok(()) };
         self.server.log(format_args!("{} {error}", self.peer));
-        if error.cancelled().is_some() || error.kind() == io::ErrorKind::TimedOut {
-            self.server.cut_off.fetch_add(1, Relaxed);
+        let is_cancelled = error.cancelled().is_some();
+        if is_cancelled || error.kind() == io::ErrorKind::TimedOut {
+            statistics.cut_off.fetch_add(1, Relaxed);
         }
         // Any other error is this connection's own. As the task's error it would cancel all of them.
-        if error.cancelled().is_some() { Err(error) } else { Ok(()) }
+        if is_cancelled { Err(error) } else { Ok(()) }
     }
 
-    fn converse(&mut self, cx: &mut Cx, is_full: bool) -> io::Result<()> {
-        let full = is_full.then_some(Err(Status::SERVICE_UNAVAILABLE));
-        while let Some(request) = full.clone().map_or_else(|| self.next(cx), |full| Ok(Some(full)))? {
+    fn converse(&mut self, cx: &mut Cx) -> io::Result<()> {
+        while let Some(request) = self.next(cx)? {
             let began = Instant::now();
-            let (response, keeps_alive, line) = match &request {
-                Ok(request) => {
-                    let line = format!("{} {} {:?}", request.method(), request.uri(), request.version());
-                    let response = cx.blocking(|| self.server.folder.answer(request))?;
-                    (response, keeps_alive(request), line)
-                }
-                Err(status) => (Response::of_status(*status), false, "-".to_owned()),
+            let response = match &request {
+                Ok(request) => cx.blocking(|| self.server.folder.answer(request))?,
+                Err(status) => Response::of_status(*status),
             };
+            let goes_on = request.as_ref().is_ok_and(keeps_alive) && !cx.shutdown_requested();
+            let code = response.status.as_u16();
+            let bytes = self.send(cx, response, goes_on)?;
+            self.server.statistics.requests.fetch_add(1, Relaxed);
+            let line = request.map(|it| format!("{} {} {:?}", it.method(), it.uri(), it.version()));
+            let (line, time) = (line.unwrap_or_default(), began.elapsed());
+            self.server.log(format_args!("{} {line:?} {code} {bytes} {time:.1?}", self.peer));
+            if !goes_on {
+                return self.say_goodbye(cx);
+            }
         }
         Ok(())
     }
 
     /// The next request, or the status to refuse it with; `None` if no more will come.
     fn next(&mut self, cx: &mut Cx) -> io::Result<Option<Result<Request, Status>>> {
+        if self.is_full {
+            return Ok(Some(Err(Status::SERVICE_UNAVAILABLE)));
+        }
         if self.received.is_empty() {
             // An idle connection ends quietly: after a while, or when the server drains.
             let idle = self.server.idle_timeout;
@@ -72,7 +83,10 @@ impl Connection<'_> {
                 }
             }
         })?;
-        Ok(whole.unwrap_or(Some(Err(Status::REQUEST_TIMEOUT))))
+        Ok(whole.unwrap_or_else(|| {
+            self.server.statistics.cut_off.fetch_add(1, Relaxed);
+            Some(Err(Status::REQUEST_TIMEOUT))
+        }))
     }
 
     /// Receives some bytes; none at the end of the stream.
@@ -93,7 +107,7 @@ impl Connection<'_> {
             // For each piece the time begins anew: a large file may take long, but not stand still.
             cx.fail_after(self.server.timeout, |cx| self.stream.write_all(cx, &response.piece))?;
             sent += response.piece.len() as u64;
-            self.server.bytes.fetch_add(response.piece.len() as u64, Relaxed);
+            self.server.statistics.bytes.fetch_add(response.piece.len() as u64, Relaxed);
             if response.rest.is_empty() {
                 return Ok(sent - head.len() as u64);
             }

@@ -97,16 +97,17 @@ fn of_file(file: File, path: &Path, request: &Request) -> io::Result<Response> {
     // HTTP knows whole seconds, and no times before 1970 or in the future.
     let modified = HttpDate::from(metadata.modified()?.min(SystemTime::now()).max(UNIX_EPOCH));
     let date = modified.to_string();
-    let is_known = match headers.get(header::IF_MODIFIED_SINCE).map(|since| since.to_str()) {
-        _ if headers.contains_key(header::IF_NONE_MATCH) => list(headers, header::IF_NONE_MATCH)
-            .any(|known| known.trim_start_matches("W/") == tag || known == "*"),
-        Some(Ok(since)) => since.parse().is_ok_and(|since| modified <= since),
-        _ => false,
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_known = match headers.contains_key(header::IF_NONE_MATCH) {
+        true => list(headers, header::IF_NONE_MATCH)
+            .any(|known| known == "*" || known.trim_start_matches("W/") == tag),
+        false => header(header::IF_MODIFIED_SINCE)
+            .is_some_and(|since| since.parse().is_ok_and(|since| modified <= since)),
     };
-    let applies =
-        headers.get(header::IF_RANGE).is_none_or(|if_range| *if_range == tag || *if_range == date);
-    let range = headers.get(header::RANGE).filter(|_| applies && request.method() == Method::GET);
-    let part = range.and_then(|range| part_of(range.to_str().ok()?, length));
+    let if_range = headers.get(header::IF_RANGE);
+    let wants_part = if_range.is_none_or(|known| *known == tag || *known == date);
+    let range = header(header::RANGE).filter(|_| wants_part && request.method() == Method::GET);
+    let part = range.and_then(|range| part_of(range, length));
     let (mut response, rest) = match part {
         _ if is_known => (Response::new(Status::NOT_MODIFIED), 0..0),
         None => (Response::new(Status::OK), 0..length),

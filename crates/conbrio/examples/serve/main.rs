@@ -21,6 +21,8 @@ use conbrio::prelude::*;
 use conbrio::signal::{Signal, Signals};
 use pico_args::Arguments;
 
+use crate::connection::Connection;
+
 const HELP: &str = "\
 usage: serve [FOLDER] [OPTIONS]
 
@@ -110,7 +112,7 @@ fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
                 drain.cancel();
                 Ok(())
             });
-            cx.move_on_shutdown(|cx| accept(cx, listener, connections, server)).map(drop)
+            cx.move_on_shutdown(|cx| accept(cx, listener, server, connections)).map(drop)
         })?;
         watch.cancel();
         Ok(())
@@ -118,18 +120,19 @@ fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
     Ok(())
 }
 
-/// Accepts until it is cancelled.
+/// Accepts until it is cancelled. All connections are children of one nursery.
 fn accept<'scope>(
     cx: &mut Cx,
     mut listener: TcpListener,
-    connections: &'scope Nursery<'scope, '_, io::Error>,
     server: &'scope Server,
+    connections: &'scope Nursery<'scope, '_, io::Error>,
 ) -> io::Result<()> {
     loop {
         match listener.accept(cx) {
             Ok((stream, peer)) => {
                 let is_full = connections.child_count() >= server.connections_max;
-                connections.spawn(move |cx| connection::run(cx, server, stream, peer, is_full));
+                let connection = Connection { server, stream, peer, is_full, received: Vec::new() };
+                connections.spawn(move |cx| connection.run(cx));
             }
             Err(OrCancelled::Cancelled(cancelled)) => return Err(cancelled.into()),
             Err(OrCancelled::Failed(error)) => {

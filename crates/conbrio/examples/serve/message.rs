@@ -27,7 +27,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Status> {
     let length = match parsed.parse(bytes) {
         Ok(Complete(length)) if length <= HEAD_MAX => length,
         Ok(Partial) if bytes.len() < HEAD_MAX => return Ok(None),
-        Ok(_) if parsed.path.is_none_or(|path| path.len() > HEAD_MAX / 2) => Err(Status::URI_TOO_LONG)?,
+        Ok(_) if parsed.path.is_none_or(|path| path.len() > HEAD_MAX / 2) => {
+            Err(Status::URI_TOO_LONG)?
+        }
         Ok(_) | Err(Error::TooManyHeaders) => Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE)?,
         Err(Error::Version) => Err(Status::HTTP_VERSION_NOT_SUPPORTED)?,
         Err(_) => Err(Status::BAD_REQUEST)?,
@@ -67,7 +69,11 @@ fn decode(path: &str) -> Result<PathBuf, Status> {
     let parts = decoded.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
     let parts: Vec<&[u8]> = parts.collect();
     let leads_out = parts.contains(&&b".."[..]);
-    if leads_out { Err(Status::FORBIDDEN) } else { Ok(OsString::from_vec(parts.join(&b'/')).into()) }
+    if leads_out {
+        Err(Status::FORBIDDEN)
+    } else {
+        Ok(OsString::from_vec(parts.join(&b'/')).into())
+    }
 }
 
 /// The members of a header that is a list. It may come in several lines (RFC 9110, section 5.3).

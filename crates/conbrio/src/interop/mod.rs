@@ -41,7 +41,7 @@ impl Cx {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return Ok(output);
             }
-            self.park_on(&mut Woken(&alarm))?;
+            self.park_on_named(&mut Woken(&alarm), "a future")?;
         }
     }
 }

@@ -140,9 +140,17 @@ impl Cx {
     /// completed first, or cannot be called off, this succeeds when it has completed, and the
     /// cancellation shows at the next checkpoint.
     pub fn park_on<W: Wait>(&mut self, wait: &mut W) -> Result<(), Cancelled> {
-        self.checkpoint()?;
         // A report names the wait by its type: that is what whoever wrote it knows it by.
-        let what = std::any::type_name::<W>();
+        self.park_on_named(wait, std::any::type_name::<W>())
+    }
+
+    /// As [`park_on`](Cx::park_on); `what` is what reports call the wait.
+    pub(crate) fn park_on_named<W: Wait>(
+        &mut self,
+        wait: &mut W,
+        what: &'static str,
+    ) -> Result<(), Cancelled> {
+        self.checkpoint()?;
         let unparker = self.begin_shared_wait();
         wait.arm(unparker);
         if self.park(Interrupt::OnCancel, what) == Parked::Woken {

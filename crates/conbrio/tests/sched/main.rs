@@ -1,5 +1,9 @@
 //! Regressions of the scheduler: programs that once hung, and the fairness that keeps them from it.
 
+#[path = "../attack/child_process.rs"]
+mod child_process;
+mod deadlock;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -173,4 +177,40 @@ fn yielding_tasks_do_not_starve_io() {
         Ok(())
     });
     outcome.unwrap().unwrap();
+}
+
+fn order_of_a_run(seed: u64) -> Vec<usize> {
+    let order = std::sync::Mutex::new(Vec::new());
+    let outcome = Builder::new().workers(1).seed(seed).run(|cx| {
+        cx.nursery(|_, n| -> Result<(), Cancelled> {
+            for task in 0..8 {
+                let order = &order;
+                n.spawn(move |cx| {
+                    for _ in 0..8 {
+                        order.lock().unwrap().push(task);
+                        cx.yield_now()?;
+                    }
+                    Ok(())
+                });
+            }
+            Ok(())
+        })
+    });
+    assert!(matches!(outcome, Ok(Ok(()))));
+    order.into_inner().unwrap()
+}
+
+// spec: test_scheduler_determinism.the_trio_scheduler_is_deterministic_if_seeded
+#[test]
+fn one_seed_gives_one_order() {
+    for seed in [0, 1, 42, u64::MAX] {
+        assert_eq!(order_of_a_run(seed), order_of_a_run(seed), "seed {seed}");
+    }
+}
+
+// spec: test_scheduler_determinism.the_trio_scheduler_is_not_deterministic
+#[test]
+fn other_seeds_give_other_orders() {
+    let orders: std::collections::HashSet<_> = (0..20).map(order_of_a_run).collect();
+    assert!(orders.len() > 10, "{} orders of 20 seeds", orders.len());
 }
