@@ -373,24 +373,23 @@ fn asan(machine: &Machine) -> Result<Done, String> {
         )));
     }
     require_sanitizer_feature(machine)?;
-    machine.cargo_with(
-        &[
-            // The flag is unstable; this lets the installed stable compiler take it.
-            ("RUSTC_BOOTSTRAP", "1".into()),
-            ("RUSTFLAGS", "-Zsanitizer=address".into()),
-            // Fake stacks would be shared between the fibers of a thread.
-            // No leak detection: several tests forget handles on purpose.
-            ("ASAN_OPTIONS", "detect_stack_use_after_return=0:detect_leaks=0".into()),
-            machine.own_target_dir("asan"),
-        ],
-        // The target is named so that build scripts and macros stay without the sanitizer.
-        &[
-            CRATE_TESTS,
-            &["--features", "conbrio/sanitizer", "--target", &host],
-        ]
-        .concat(),
-    )
+    let environment = [
+        // The flag is unstable; this lets the installed stable compiler take it.
+        ("RUSTC_BOOTSTRAP", "1".into()),
+        ("RUSTFLAGS", "-Zsanitizer=address".into()),
+        // Fake stacks would be shared between the fibers of a thread.
+        // No leak detection: several tests forget handles on purpose.
+        ("ASAN_OPTIONS", "detect_stack_use_after_return=0:detect_leaks=0".into()),
+        machine.own_target_dir("asan"),
+    ];
+    // The target is named so that build scripts and macros stay without the sanitizer.
+    let target = ["--features", "conbrio/sanitizer", "--target", host.as_str()];
+    machine.cargo_with(&environment, &[CRATE_EXAMPLES, &target].concat())?;
+    machine.cargo_with(&environment, &[CRATE_TESTS, &target].concat())
 }
+
+/// Some tests run the examples, which a plain `cargo test --tests` does not build.
+const CRATE_EXAMPLES: &[&str] = &["build", "-p", "conbrio", "--examples"];
 
 const CRATE_TESTS: &[&str] = &[
     "test",
@@ -426,15 +425,14 @@ fn valgrind(machine: &Machine) -> Result<Done, String> {
         "CARGO_TARGET_{}_RUNNER",
         host_triple()?.to_uppercase().replace('-', "_")
     );
-    machine.cargo_with(
-        &[
-            (runner.as_str(), VALGRIND.into()),
-            // Valgrind takes what the kernel writes through a ring for uninitialised.
-            ("CONBRIO_REACTOR", "epoll".into()),
-            machine.own_target_dir("valgrind"),
-        ],
-        CRATE_TESTS,
-    )
+    let environment = [
+        (runner.as_str(), VALGRIND.into()),
+        // Valgrind takes what the kernel writes through a ring for uninitialised.
+        ("CONBRIO_REACTOR", "epoll".into()),
+        machine.own_target_dir("valgrind"),
+    ];
+    machine.cargo_with(&environment, CRATE_EXAMPLES)?;
+    machine.cargo_with(&environment, CRATE_TESTS)
 }
 
 /// A change of the stack pointer beyond a task's whole stack is a switch, not a large frame.
