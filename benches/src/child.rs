@@ -26,10 +26,8 @@ pub fn numbers(arguments: &[&str]) -> io::Result<Vec<f64>> {
         return Err(error(format!("ended with {}", output.status)));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let parse = |word: &str| {
-        word.parse()
-            .map_err(|_| error(format!("printed {word:?}, not a number")))
-    };
+    let parse =
+        |word: &str| word.parse().map_err(|_| error(format!("printed {word:?}, not a number")));
     text.split_whitespace().map(parse).collect()
 }
 
@@ -49,24 +47,12 @@ impl Background {
     pub fn start(arguments: &[&str]) -> io::Result<Background> {
         // The process holds the other end of its standard input, and ends when that closes: also if
         // this process is killed, nothing is left behind.
-        let child = command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut background = Background {
-            child,
-            first_line: String::new(),
-        };
-        let stdout = background
-            .child
-            .stdout
-            .take()
-            .expect("its standard output is a pipe");
+        let child = command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut background = Background { child, first_line: String::new() };
+        let stdout = background.child.stdout.take().expect("its standard output is a pipe");
         BufReader::new(stdout).read_line(&mut background.first_line)?;
         if background.first_line.is_empty() {
-            return Err(io::Error::other(format!(
-                "child {arguments:?} ended before it was ready"
-            )));
+            return Err(io::Error::other(format!("child {arguments:?} ended before it was ready")));
         }
         Ok(background)
     }

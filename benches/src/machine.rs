@@ -15,25 +15,9 @@ pub fn line() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("?");
     let rustc = output("rustc", &["--version"]);
-    let commit = output(
-        "git",
-        &[
-            "-C",
-            env!("CARGO_MANIFEST_DIR"),
-            "rev-parse",
-            "--short",
-            "HEAD",
-        ],
-    );
-    let changes = output(
-        "git",
-        &["-C", env!("CARGO_MANIFEST_DIR"), "status", "--porcelain"],
-    );
-    let changed = if changes.is_empty() {
-        ""
-    } else {
-        " with changes"
-    };
+    let commit = output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short", "HEAD"]);
+    let changes = output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "status", "--porcelain"]);
+    let changed = if changes.is_empty() { "" } else { " with changes" };
     format!(
         "{cpu}, {cores} cores, Linux {}, {rustc}, commit {commit}{changed}, load {load}",
         kernel.trim()
@@ -60,8 +44,5 @@ const LOAD_MAX: f64 = 0.5;
 /// What a command prints; empty if it cannot be run, for the benches also run from an unpacked archive.
 fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
-    output.map_or_else(
-        |_| String::new(),
-        |o| String::from_utf8_lossy(&o.stdout).trim().to_owned(),
-    )
+    output.map_or_else(|_| String::new(), |o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
 }

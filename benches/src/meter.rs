@@ -26,12 +26,7 @@ impl Meter {
     /// A meter that asks for passes for about `budget`, and for two at least: one to warm up, one to
     /// count.
     pub fn new(budget: Duration) -> Meter {
-        Meter {
-            budget,
-            begun: None,
-            is_warm: false,
-            passes: Vec::new(),
-        }
+        Meter { budget, begun: None, is_warm: false, passes: Vec::new() }
     }
 
     /// Whether another pass is wanted.
@@ -54,8 +49,7 @@ impl Meter {
     pub fn stop(&mut self, pass: Pass, operations: usize) {
         let elapsed = pass.0.elapsed();
         if std::mem::replace(&mut self.is_warm, true) {
-            self.passes
-                .push(elapsed.as_nanos() as f64 / operations as f64);
+            self.passes.push(elapsed.as_nanos() as f64 / operations as f64);
         }
     }
 

@@ -14,9 +14,7 @@ pub fn pin(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).map_err(|e| {
-        io::Error::other(format!(
-            "pin to core {core}: {e}; the bench needs that core"
-        ))
+        io::Error::other(format!("pin to core {core}: {e}; the bench needs that core"))
     })
 }
 
@@ -31,11 +29,7 @@ pub fn run_when_idle() -> io::Result<()> {
         let parameters = std::mem::zeroed::<libc::sched_param>();
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters)
     };
-    if answer == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Processor time that a process has used.
@@ -63,18 +57,10 @@ impl CpuTime {
         }
         let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
         // The name of the program, in parentheses, may contain blanks; `proc_pid_stat(5)` counts on.
-        let mut fields = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace();
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let user_ticks = number(fields.nth(11))?;
         let system_ticks = number(fields.next())?;
-        Ok(CpuTime {
-            ns,
-            user_ticks,
-            system_ticks,
-        })
+        Ok(CpuTime { ns, user_ticks, system_ticks })
     }
 
     /// The time between `earlier` and this.
@@ -89,6 +75,5 @@ impl CpuTime {
 
 fn number(word: Option<&str>) -> io::Result<f64> {
     let word = word.unwrap_or_default();
-    word.parse()
-        .map_err(|_| io::Error::other(format!("processor time in /proc: {word:?}")))
+    word.parse().map_err(|_| io::Error::other(format!("processor time in /proc: {word:?}")))
 }

@@ -8,10 +8,7 @@ use std::fmt;
 ///
 /// If there are no values: a question that nobody answered must not look like an answer.
 pub fn median(values: &mut [f64]) -> f64 {
-    assert!(
-        !values.is_empty(),
-        "there is no median of no values: the question was not measured"
-    );
+    assert!(!values.is_empty(), "there is no median of no values: the question was not measured");
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 {
@@ -41,11 +38,7 @@ impl Spread {
     pub fn of(values: &[f64]) -> Spread {
         let mut values = values.to_vec();
         let median = median(&mut values);
-        Spread {
-            median,
-            least: values[0],
-            greatest: values[values.len() - 1],
-        }
+        Spread { median, least: values[0], greatest: values[values.len() - 1] }
     }
 
     /// The spread of the ratios of pairs measured in the same round: noise that both sides of a pair saw
@@ -55,35 +48,15 @@ impl Spread {
     ///
     /// If the lengths differ, or if there are none.
     pub fn of_ratios(above: &[f64], below: &[f64]) -> Spread {
-        assert_eq!(
-            above.len(),
-            below.len(),
-            "each round measures both sides of a ratio"
-        );
-        Spread::of(
-            &above
-                .iter()
-                .zip(below)
-                .map(|(a, b)| a / b)
-                .collect::<Vec<_>>(),
-        )
+        assert_eq!(above.len(), below.len(), "each round measures both sides of a ratio");
+        Spread::of(&above.iter().zip(below).map(|(a, b)| a / b).collect::<Vec<_>>())
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spread {
-            median,
-            least,
-            greatest,
-        } = *self;
-        write!(
-            f,
-            "{} ({}–{})",
-            short(median),
-            short(least),
-            short(greatest)
-        )
+        let Spread { median, least, greatest } = *self;
+        write!(f, "{} ({}–{})", short(median), short(least), short(greatest))
     }
 }
 
@@ -119,10 +92,7 @@ mod tests {
     #[test]
     fn ratios_are_of_the_same_round() {
         let spread = Spread::of_ratios(&[1.0, 10.0, 3.0], &[2.0, 20.0, 3.0]);
-        assert_eq!(
-            (spread.median, spread.least, spread.greatest),
-            (0.5, 0.5, 1.0)
-        );
+        assert_eq!((spread.median, spread.least, spread.greatest), (0.5, 0.5, 1.0));
     }
 
     #[test]

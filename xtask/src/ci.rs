@@ -13,16 +13,9 @@ use std::process::Command;
 use std::time::Instant;
 
 pub(crate) fn main(root: &Path, options: &[&str]) -> Result<(), String> {
-    let machine = Machine {
-        root: root.to_path_buf(),
-        target_dir: target_dir(root),
-    };
+    let machine = Machine { root: root.to_path_buf(), target_dir: target_dir(root) };
     let named = |name: &str| {
-        STEPS
-            .iter()
-            .chain(EXTRA_STEPS)
-            .filter(|step| step.name == name)
-            .collect::<Vec<_>>()
+        STEPS.iter().chain(EXTRA_STEPS).filter(|step| step.name == name).collect::<Vec<_>>()
     };
     let steps: Vec<&Step> = match options {
         [] => STEPS.iter().collect(),
@@ -32,11 +25,7 @@ pub(crate) fn main(root: &Path, options: &[&str]) -> Result<(), String> {
         _ => Vec::new(),
     };
     if steps.is_empty() {
-        let names: Vec<&str> = STEPS
-            .iter()
-            .chain(EXTRA_STEPS)
-            .map(|step| step.name)
-            .collect();
+        let names: Vec<&str> = STEPS.iter().chain(EXTRA_STEPS).map(|step| step.name).collect();
         return Err(format!(
             "unknown options {options:?}; the steps for `--only` are {}",
             names.join(", ")
@@ -60,64 +49,25 @@ enum Done {
 }
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "fmt",
-        run: |machine| machine.cargo(&["fmt", "--all", "--check"]),
-    },
+    Step { name: "fmt", run: |machine| machine.cargo(&["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
         run: |machine| {
-            machine.cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ])
+            machine.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
         },
     },
-    Step {
-        name: "tidy",
-        run: |machine| tidy::main(&machine.root).map(|()| Done::Passed),
-    },
-    Step {
-        name: "test",
-        run: |machine| machine.cargo(&["test", "--workspace"]),
-    },
-    Step {
-        name: "doc",
-        run: doc,
-    },
-    Step {
-        name: "examples",
-        run: examples,
-    },
-    Step {
-        name: "abort",
-        run: abort,
-    },
-    Step {
-        name: "loom",
-        run: loom,
-    },
-    Step {
-        name: "msrv",
-        run: msrv,
-    },
+    Step { name: "tidy", run: |machine| tidy::main(&machine.root).map(|()| Done::Passed) },
+    Step { name: "test", run: |machine| machine.cargo(&["test", "--workspace"]) },
+    Step { name: "doc", run: doc },
+    Step { name: "examples", run: examples },
+    Step { name: "abort", run: abort },
+    Step { name: "loom", run: loom },
+    Step { name: "msrv", run: msrv },
 ];
 
 /// Steps that run only when they are asked for by name.
-const EXTRA_STEPS: &[Step] = &[
-    Step {
-        name: "asan",
-        run: asan,
-    },
-    Step {
-        name: "valgrind",
-        run: valgrind,
-    },
-];
+const EXTRA_STEPS: &[Step] =
+    &[Step { name: "asan", run: asan }, Step { name: "valgrind", run: valgrind }];
 
 fn run_steps(machine: &Machine, steps: &[&Step]) -> Result<(), String> {
     let began = Instant::now();
@@ -135,29 +85,15 @@ fn run_steps(machine: &Machine, steps: &[&Step]) -> Result<(), String> {
                 skipped.push(format!("SKIPPED: {}: {reason}", step.name));
             }
             Err(message) => {
-                return Err(format!(
-                    "\n=== {}: FAILED after {seconds:.1} s\n{message}",
-                    step.name
-                ));
+                return Err(format!("\n=== {}: FAILED after {seconds:.1} s\n{message}", step.name));
             }
         }
     }
-    println!(
-        "\n{} steps in {:.1} s",
-        steps.len(),
-        began.elapsed().as_secs_f64()
-    );
+    println!("\n{} steps in {:.1} s", steps.len(), began.elapsed().as_secs_f64());
     for line in &skipped {
         println!("{line}");
     }
-    println!(
-        "ci: {}",
-        if skipped.is_empty() {
-            "passed"
-        } else {
-            "passed, with steps skipped"
-        }
-    );
+    println!("ci: {}", if skipped.is_empty() { "passed" } else { "passed, with steps skipped" });
     Ok(())
 }
 
@@ -178,9 +114,8 @@ impl Machine {
         variables: &[(&str, OsString)],
         arguments: &[&str],
     ) -> Result<Done, String> {
-        let set = variables
-            .iter()
-            .map(|(name, value)| format!("{name}='{}' ", value.to_string_lossy()));
+        let set =
+            variables.iter().map(|(name, value)| format!("{name}='{}' ", value.to_string_lossy()));
         let shown = format!("{}cargo {}", set.collect::<String>(), arguments.join(" "));
         println!("$ {shown}");
         match self.command(variables, arguments).status() {
@@ -204,10 +139,7 @@ impl Machine {
 
     /// A build with other flags has a folder of its own, so that it does not undo the usual build.
     fn own_target_dir(&self, name: &str) -> (&'static str, OsString) {
-        (
-            "CARGO_TARGET_DIR",
-            self.target_dir.join(name).into_os_string(),
-        )
+        ("CARGO_TARGET_DIR", self.target_dir.join(name).into_os_string())
     }
 
     fn sources(&self) -> Result<Vec<Source>, String> {
@@ -220,10 +152,8 @@ fn target_dir(root: &Path) -> PathBuf {
 }
 
 fn doc(machine: &Machine) -> Result<Done, String> {
-    machine.cargo_with(
-        &[("RUSTDOCFLAGS", "-D warnings".into())],
-        &["doc", "--workspace", "--no-deps"],
-    )
+    machine
+        .cargo_with(&[("RUSTDOCFLAGS", "-D warnings".into())], &["doc", "--workspace", "--no-deps"])
 }
 
 fn examples(machine: &Machine) -> Result<Done, String> {
@@ -239,21 +169,14 @@ fn examples(machine: &Machine) -> Result<Done, String> {
 fn abort(machine: &Machine) -> Result<Done, String> {
     let runs = smoke_runs(machine, true)?;
     if runs.is_empty() {
-        return Ok(Done::NothingToDo(
-            "no example has a line `//! smoke-abort:`".to_owned(),
-        ));
+        return Ok(Done::NothingToDo("no example has a line `//! smoke-abort:`".to_owned()));
     }
     let manifest = machine.root.join("Cargo.toml");
     let manifest = std::fs::read_to_string(&manifest)
         .map_err(|error| format!("read {}: {error}", manifest.display()))?;
-    if !manifest
-        .lines()
-        .any(|line| line.trim() == "[profile.abort]")
-    {
+    if !manifest.lines().any(|line| line.trim() == "[profile.abort]") {
         let add = "[profile.abort]\ninherits = \"dev\"\npanic = \"abort\"";
-        return Err(format!(
-            "no profile `abort` in the workspace manifest; add\n{add}"
-        ));
+        return Err(format!("no profile `abort` in the workspace manifest; add\n{add}"));
     }
     for run in &runs {
         machine.cargo(&[
@@ -272,46 +195,30 @@ fn abort(machine: &Machine) -> Result<Done, String> {
 
 fn smoke_runs(machine: &Machine, aborts: bool) -> Result<Vec<Smoke>, String> {
     let runs = smoke::collect(&machine.sources()?)?;
-    Ok(runs
-        .into_iter()
-        .filter(|run| run.aborts == aborts)
-        .collect())
+    Ok(runs.into_iter().filter(|run| run.aborts == aborts).collect())
 }
 
 fn run_smoke(machine: &Machine, run: &Smoke, profile: &str) -> Result<(), String> {
-    let binary = machine
-        .target_dir
-        .join(profile)
-        .join("examples")
-        .join(&run.example);
+    let binary = machine.target_dir.join(profile).join("examples").join(&run.example);
     let shown = format!("{} {}", binary.display(), run.arguments.join(" "));
     println!("$ {shown}");
     smoke::run(run, &binary).map_err(|fault| format!("{}: {fault}\nfrom: {shown}", run.example))
 }
 
 fn loom(machine: &Machine) -> Result<Done, String> {
-    let mut sources = machine
-        .sources()?
-        .into_iter()
-        .filter(|source| source.path.starts_with("crates/conbrio/"));
+    let mut sources =
+        machine.sources()?.into_iter().filter(|source| source.path.starts_with("crates/conbrio/"));
     if !sources.any(|source| source.path.ends_with(".rs") && source.code.contains("cfg(loom)")) {
-        return Ok(Done::NothingToDo(
-            "no file of crates/conbrio has cfg(loom)".to_owned(),
-        ));
+        return Ok(Done::NothingToDo("no file of crates/conbrio has cfg(loom)".to_owned()));
     }
-    let variables = [
-        ("RUSTFLAGS", "--cfg loom".into()),
-        machine.own_target_dir("loom"),
-    ];
+    let variables = [("RUSTFLAGS", "--cfg loom".into()), machine.own_target_dir("loom")];
     let test = ["test", "-p", "conbrio", "--release", "--lib", "loom_"];
     // The tests are picked by their name; a name that fits none would pass without a word.
-    let list = machine
-        .command(&variables, &[&test[..], &["--", "--list"]].concat())
-        .output();
+    let list = machine.command(&variables, &[&test[..], &["--", "--list"]].concat()).output();
     let list = list.map_err(|error| format!("list the loom tests: {error}"))?;
     if list.status.success() && !String::from_utf8_lossy(&list.stdout).contains(": test") {
         return Err(
-            "a file has cfg(loom), but no test of the library has `loom_` in its path".to_owned(),
+            "a file has cfg(loom), but no test of the library has `loom_` in its path".to_owned()
         );
     }
     machine.cargo_with(&variables, &test)
@@ -324,21 +231,14 @@ fn msrv(machine: &Machine) -> Result<Done, String> {
         name.strip_prefix(&version)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
     };
-    let Some(toolchain) = installed
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .find(is_version)
+    let Some(toolchain) =
+        installed.lines().filter_map(|line| line.split_whitespace().next()).find(is_version)
     else {
         let install = format!("rustup toolchain install {version} --profile minimal");
-        return Ok(Done::Skipped(format!(
-            "toolchain {version} is not installed; run `{install}`"
-        )));
+        return Ok(Done::Skipped(format!("toolchain {version} is not installed; run `{install}`")));
     };
     let toolchain = format!("+{toolchain}");
-    machine.cargo_with(
-        &[machine.own_target_dir("msrv")],
-        &[&toolchain, "check", "--workspace"],
-    )
+    machine.cargo_with(&[machine.own_target_dir("msrv")], &[&toolchain, "check", "--workspace"])
 }
 
 fn workspace_rust_version(root: &Path) -> Result<String, String> {
@@ -362,9 +262,7 @@ fn asan(machine: &Machine) -> Result<Done, String> {
         .join("lib");
     let is_runtime = |name: &str| name.starts_with("librustc") && name.ends_with("_rt.asan.a");
     let has_runtime = std::fs::read_dir(&libraries).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .any(|entry| is_runtime(&entry.file_name().to_string_lossy()))
+        entries.flatten().any(|entry| is_runtime(&entry.file_name().to_string_lossy()))
     });
     if !has_runtime {
         return Ok(Done::Skipped(format!(
@@ -391,27 +289,16 @@ fn asan(machine: &Machine) -> Result<Done, String> {
 /// Some tests run the examples, which a plain `cargo test --tests` does not build.
 const CRATE_EXAMPLES: &[&str] = &["build", "-p", "conbrio", "--examples"];
 
-const CRATE_TESTS: &[&str] = &[
-    "test",
-    "-p",
-    "conbrio-fiber",
-    "-p",
-    "conbrio-reactor",
-    "-p",
-    "conbrio",
-    "--lib",
-    "--tests",
-];
+const CRATE_TESTS: &[&str] =
+    &["test", "-p", "conbrio-fiber", "-p", "conbrio-reactor", "-p", "conbrio", "--lib", "--tests"];
 
 fn require_sanitizer_feature(machine: &Machine) -> Result<(), String> {
     let path = machine.root.join("crates/conbrio/Cargo.toml");
     let manifest = std::fs::read_to_string(&path)
         .map_err(|error| format!("read {}: {error}", path.display()))?;
-    let declared = manifest.lines().any(|line| {
-        line.split('=')
-            .next()
-            .is_some_and(|key| key.trim() == "sanitizer")
-    });
+    let declared = manifest
+        .lines()
+        .any(|line| line.split('=').next().is_some_and(|key| key.trim() == "sanitizer"));
     declared.then_some(()).ok_or_else(|| {
         "crates/conbrio has no feature `sanitizer`; without it the switches look like stray stack accesses".to_owned()
     })
@@ -421,10 +308,7 @@ fn valgrind(machine: &Machine) -> Result<Done, String> {
     if output("valgrind", &["--version"]).is_err() {
         return Ok(Done::Skipped("valgrind is not installed".to_owned()));
     }
-    let runner = format!(
-        "CARGO_TARGET_{}_RUNNER",
-        host_triple()?.to_uppercase().replace('-', "_")
-    );
+    let runner = format!("CARGO_TARGET_{}_RUNNER", host_triple()?.to_uppercase().replace('-', "_"));
     let environment = [
         (runner.as_str(), VALGRIND.into()),
         // Valgrind takes what the kernel writes through a ring for uninitialised.
@@ -442,8 +326,7 @@ const VALGRIND: &str =
 fn host_triple() -> Result<String, String> {
     let version = output("rustc", &["-vV"])?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned)
-        .ok_or_else(|| "rustc -vV names no host".to_owned())
+    host.map(str::to_owned).ok_or_else(|| "rustc -vV names no host".to_owned())
 }
 
 /// What a command prints on its standard output.

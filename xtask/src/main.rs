@@ -40,10 +40,7 @@ fn main() -> ExitCode {
 /// The folder that holds the workspace manifest, wherever the task was called from.
 fn workspace_root() -> PathBuf {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest_dir
-        .parent()
-        .expect("xtask lies in the workspace root")
-        .to_path_buf()
+    manifest_dir.parent().expect("xtask lies in the workspace root").to_path_buf()
 }
 
 const USAGE: &str = "\

@@ -41,9 +41,7 @@ pub(crate) fn collect(sources: &[Source]) -> Result<Vec<Smoke>, String> {
 /// `crates/p/examples/e.rs` and `crates/p/examples/e/main.rs` are the example `e` of the package `p`.
 fn example_of(path: &str) -> Option<(&str, &str)> {
     let (package, file) = path.strip_prefix("crates/")?.split_once("/examples/")?;
-    let example = file
-        .strip_suffix("/main.rs")
-        .or_else(|| file.strip_suffix(".rs"))?;
+    let example = file.strip_suffix("/main.rs").or_else(|| file.strip_suffix(".rs"))?;
     (!example.contains('/') && !package.contains('/')).then_some((package, example))
 }
 
@@ -51,10 +49,8 @@ fn parse(package: &str, example: &str, text: &str) -> Result<Vec<Smoke>, String>
     let mut runs: Vec<Smoke> = Vec::new();
     let header = text.lines().map_while(|line| line.strip_prefix("//!"));
     for (index, line) in header.enumerate() {
-        let Some((key, value)) = line
-            .trim()
-            .split_once(':')
-            .filter(|(key, _)| key.starts_with("smoke"))
+        let Some((key, value)) =
+            line.trim().split_once(':').filter(|(key, _)| key.starts_with("smoke"))
         else {
             continue;
         };
@@ -109,19 +105,12 @@ fn split_arguments(line: &str) -> Result<Vec<String>, String> {
 /// Runs a built example and says what is wrong with how it ended.
 pub(crate) fn run(smoke: &Smoke, binary: &Path) -> Result<(), String> {
     let ended = run_limited(binary, &smoke.arguments, TIME_LIMIT)?;
-    let said = if smoke.aborts {
-        &ended.stderr
-    } else {
-        &ended.stdout
-    };
+    let said = if smoke.aborts { &ended.stderr } else { &ended.stdout };
     let must_abort = smoke.aborts && !smoke.expected.is_empty();
     let fault = if ended.timed_out {
         Some(format!("did not end within {} s", TIME_LIMIT.as_secs()))
     } else if must_abort && ended.status.signal() != Some(SIGABRT) {
-        Some(format!(
-            "was to die by SIGABRT, ended with {}",
-            ended.status
-        ))
+        Some(format!("was to die by SIGABRT, ended with {}", ended.status))
     } else if !must_abort && !ended.status.success() {
         Some(format!("ended with {}", ended.status))
     } else {
@@ -172,22 +161,12 @@ fn run_limited(binary: &Path, arguments: &[String], limit: Duration) -> Result<E
     });
     let timed_out = waits.recv_timeout(limit).is_err();
     // Also on success: a grandchild that holds the pipes would keep the readers below from ending.
-    let _ = Command::new("kill")
-        .args(["-KILL", "--", &group])
-        .stderr(Stdio::null())
-        .status();
-    let status = waiting
-        .join()
-        .expect("waiting for a process does not panic");
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    let status = waiting.join().expect("waiting for a process does not panic");
     let status = status.map_err(|error| format!("wait for {}: {error}", binary.display()))?;
     let join =
         |reader: thread::JoinHandle<String>| reader.join().expect("reading a pipe does not panic");
-    Ok(Ended {
-        status,
-        timed_out,
-        stdout: join(stdout),
-        stderr: join(stderr),
-    })
+    Ok(Ended { status, timed_out, stdout: join(stdout), stderr: join(stderr) })
 }
 
 fn read_aside(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
@@ -214,11 +193,7 @@ mod tests {
             .iter()
             .map(|run| (run.aborts, run.arguments.join("|"), run.expected.join("|")))
             .collect();
-        let expected = [
-            (false, "--once|a b", "served 1"),
-            (false, "", ""),
-            (true, "now", "boom"),
-        ];
+        let expected = [(false, "--once|a b", "served 1"), (false, "", ""), (true, "now", "boom")];
         assert_eq!(
             summary,
             expected.map(|(aborts, arguments, text)| (
@@ -233,16 +208,8 @@ mod tests {
     fn malformed_headers_are_refused() {
         assert!(parse("p", "e", "//! smoke-expect: x\n").is_err());
         assert!(parse("p", "e", "//! smoke: a\n//! smoke-abort-expect: x\n").is_err());
-        assert!(
-            parse("p", "e", "//! smoke-test: x\n")
-                .unwrap_err()
-                .contains("unknown key")
-        );
-        assert!(
-            parse("p", "e", "//! smoke: 'x\n")
-                .unwrap_err()
-                .contains("quote")
-        );
+        assert!(parse("p", "e", "//! smoke-test: x\n").unwrap_err().contains("unknown key"));
+        assert!(parse("p", "e", "//! smoke: 'x\n").unwrap_err().contains("quote"));
     }
 
     #[test]
@@ -267,30 +234,16 @@ mod tests {
     #[test]
     fn the_end_is_judged() {
         assert_eq!(shell("echo yes", false, &["yes"]), Ok(()));
-        assert!(
-            shell("echo yes >&2", false, &["yes"])
-                .unwrap_err()
-                .starts_with("did not say")
-        );
+        assert!(shell("echo yes >&2", false, &["yes"]).unwrap_err().starts_with("did not say"));
         assert!(shell("exit 3", false, &[]).unwrap_err().contains("3"));
-        assert_eq!(
-            shell("echo boom >&2; kill -ABRT $$", true, &["boom"]),
-            Ok(())
-        );
-        assert!(
-            shell("echo boom >&2", true, &["boom"])
-                .unwrap_err()
-                .contains("SIGABRT")
-        );
+        assert_eq!(shell("echo boom >&2; kill -ABRT $$", true, &["boom"]), Ok(()));
+        assert!(shell("echo boom >&2", true, &["boom"]).unwrap_err().contains("SIGABRT"));
         assert_eq!(shell("exit 0", true, &[]), Ok(()));
     }
 
     #[test]
     fn a_run_that_hangs_is_ended_with_its_children() {
-        let script = [
-            "-c".to_owned(),
-            "echo begun; sleep 600 & sleep 600".to_owned(),
-        ];
+        let script = ["-c".to_owned(), "echo begun; sleep 600 & sleep 600".to_owned()];
         let ended = run_limited(Path::new("/bin/sh"), &script, Duration::from_millis(100)).unwrap();
         assert!(ended.timed_out && !ended.status.success());
     }

@@ -36,18 +36,11 @@ pub(crate) struct Block {
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Source {
         let is_rust = path.ends_with(".rs");
-        let (code, comments) = if is_rust {
-            split(text)
-        } else {
-            (text.to_owned(), text.to_owned())
-        };
+        let (code, comments) =
+            if is_rust { split(text) } else { (text.to_owned(), text.to_owned()) };
         let mut line_starts = vec![0];
         line_starts.extend(text.match_indices('\n').map(|(offset, _)| offset + 1));
-        let blocks = if is_rust {
-            blocks_of(&code)
-        } else {
-            Vec::new()
-        };
+        let blocks = if is_rust { blocks_of(&code) } else { Vec::new() };
         let mut source = Source {
             path: path.to_owned(),
             text: text.to_owned(),
@@ -112,10 +105,7 @@ impl Source {
 
     /// Whether only tests see this place: a test target, a `tests` module or a `#[cfg(test)] mod`.
     pub(crate) fn is_test(&self, offset: usize) -> bool {
-        let is_test_file = self
-            .path
-            .split('/')
-            .any(|part| part == "tests" || part == "tests.rs");
+        let is_test_file = self.path.split('/').any(|part| part == "tests" || part == "tests.rs");
         is_test_file || self.test_ranges.iter().any(|range| range.contains(&offset))
     }
 
@@ -160,9 +150,7 @@ fn read_folder(folder: &Path, prefix: &str, sources: &mut Vec<Source>) -> Result
     for entry in entries {
         let entry = entry.map_err(|error| format!("read {}: {error}", folder.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = entry
-            .file_type()
-            .map_err(|error| format!("read {prefix}{name}: {error}"))?;
+        let kind = entry.file_type().map_err(|error| format!("read {prefix}{name}: {error}"))?;
         if name.starts_with('.') || name == "target" {
             continue;
         }
@@ -239,10 +227,7 @@ fn blocks_of(code: &str) -> Vec<Block> {
             }
             b'{' => {
                 open.push(Some(blocks.len()));
-                blocks.push(Block {
-                    range: offset..code.len(),
-                    header: header_start..offset,
-                });
+                blocks.push(Block { range: offset..code.len(), header: header_start..offset });
                 header_start = offset + 1;
             }
             b'}' => {
@@ -281,11 +266,7 @@ fn split(text: &str) -> (String, String) {
             Kind::Literal { open, close } => {
                 // An unfinished literal has no closing delimiter to keep.
                 let end = range.end.saturating_sub(close);
-                let inside = at + open..if text.is_char_boundary(end) {
-                    end
-                } else {
-                    range.end
-                };
+                let inside = at + open..if text.is_char_boundary(end) { end } else { range.end };
                 if inside.start < inside.end {
                     blank(&mut code[inside]);
                 }
@@ -378,15 +359,11 @@ fn raw_string(rest: &str) -> Option<(usize, usize, usize)> {
         rest.strip_prefix(prefix)
             .is_some_and(|after| after.trim_start_matches('#').starts_with('"'))
     })?;
-    let hashes = rest[prefix.len()..]
-        .bytes()
-        .take_while(|&byte| byte == b'#')
-        .count();
+    let hashes = rest[prefix.len()..].bytes().take_while(|&byte| byte == b'#').count();
     let open = prefix.len() + hashes + 1;
     let end_mark = format!("\"{}", "#".repeat(hashes));
-    let length = rest[open..]
-        .find(&end_mark)
-        .map_or(rest.len(), |found| open + found + end_mark.len());
+    let length =
+        rest[open..].find(&end_mark).map_or(rest.len(), |found| open + found + end_mark.len());
     Some((length, open, hashes + 1))
 }
 
@@ -429,10 +406,7 @@ mod tests {
         assert_eq!(code(r#"f("uns\"afe // x") g"#), r#"f("             ") g"#);
         assert_eq!(code("r#\"a \" unsafe\"# b"), "r#\"          \"# b");
         assert_eq!(code("br\"ab\" c"), "br\"  \" c");
-        assert_eq!(
-            code("'a' '\\'' '\\u{1F600}' 'ö' x"),
-            "' ' '  ' '         ' '  ' x"
-        );
+        assert_eq!(code("'a' '\\'' '\\u{1F600}' 'ö' x"), "' ' '  ' '         ' '  ' x");
     }
 
     #[test]
@@ -444,9 +418,8 @@ mod tests {
 
     #[test]
     fn an_unfinished_literal_ends_with_the_file() {
-        for text in [
-            "\"ab", "\"ö", "\"", "\"\\", "r#\"ab", "/* ab", "/*", "'", "'\\", "'\\ö", "'ö",
-        ] {
+        for text in ["\"ab", "\"ö", "\"", "\"\\", "r#\"ab", "/* ab", "/*", "'", "'\\", "'\\ö", "'ö"]
+        {
             code(text);
         }
         assert_eq!(code("/* ab"), "     ");
@@ -455,18 +428,8 @@ mod tests {
     #[test]
     fn lines_count_from_one() {
         let source = Source::new("a.rs", "one\ntwo\n");
-        assert_eq!(
-            (source.line_of(0), source.line_of(3), source.line_of(4)),
-            (1, 1, 2)
-        );
-        assert_eq!(
-            (
-                source.code_line(2),
-                source.code_line(9),
-                source.line_count()
-            ),
-            ("two", "", 2)
-        );
+        assert_eq!((source.line_of(0), source.line_of(3), source.line_of(4)), (1, 1, 2));
+        assert_eq!((source.code_line(2), source.code_line(9), source.line_count()), ("two", "", 2));
     }
 
     #[test]

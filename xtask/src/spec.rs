@@ -87,18 +87,13 @@ fn parse_lines(text: &str) -> Result<Vec<Line>, String> {
             continue;
         }
         let fault = |what: &str| {
-            Err(format!(
-                "{LIST}:{}: {what}; write id, mark and text parted by tabs",
-                index + 1
-            ))
+            Err(format!("{LIST}:{}: {what}; write id, mark and text parted by tabs", index + 1))
         };
         let [id, mark, text] = line.split('\t').collect::<Vec<_>>()[..] else {
             return fault("not three fields");
         };
-        let Some(mark) = MARKS
-            .iter()
-            .map(|(mark, _)| *mark)
-            .find(|known| mark == known.to_string())
+        let Some(mark) =
+            MARKS.iter().map(|(mark, _)| *mark).find(|known| mark == known.to_string())
         else {
             return fault("unknown mark");
         };
@@ -134,11 +129,7 @@ fn claims(sources: &[Source]) -> Vec<Claim<'_>> {
             let Some(list) = claimed_list(source.comment_line(number).trim()) else {
                 continue;
             };
-            found.extend(list.split(',').map(|id| Claim {
-                id: id.trim(),
-                source,
-                line: number,
-            }));
+            found.extend(list.split(',').map(|id| Claim { id: id.trim(), source, line: number }));
         }
     }
     found
@@ -154,15 +145,9 @@ fn may_claim(path: &str) -> bool {
 /// What follows `spec:` in a comment of its own line.
 fn claimed_list(comment: &str) -> Option<&str> {
     if let Some(rest) = comment.strip_prefix("<!--") {
-        return rest
-            .trim_end()
-            .strip_suffix("-->")?
-            .trim()
-            .strip_prefix("spec:");
+        return rest.trim_end().strip_suffix("-->")?.trim().strip_prefix("spec:");
     }
-    let rest = ["///", "//!", "//"]
-        .iter()
-        .find_map(|mark| comment.strip_prefix(mark))?;
+    let rest = ["///", "//!", "//"].iter().find_map(|mark| comment.strip_prefix(mark))?;
     rest.trim().strip_prefix("spec:")
 }
 
@@ -170,18 +155,10 @@ fn overview(lines: &[Line], claims: &[Claim<'_>]) -> String {
     let mut report = String::new();
     let mut totals = vec![(0, 0); MARKS.len()];
     for section in sections(lines) {
-        let (wanted, optional): (Vec<&Line>, Vec<&Line>) = lines
-            .iter()
-            .filter(|line| line.section == section)
-            .partition(|line| is_wanted(line));
-        let covered = wanted
-            .iter()
-            .filter(|line| is_claimed(line, claims))
-            .count();
-        let extra = optional
-            .iter()
-            .filter(|line| is_claimed(line, claims))
-            .count();
+        let (wanted, optional): (Vec<&Line>, Vec<&Line>) =
+            lines.iter().filter(|line| line.section == section).partition(|line| is_wanted(line));
+        let covered = wanted.iter().filter(|line| is_claimed(line, claims)).count();
+        let extra = optional.iter().filter(|line| is_claimed(line, claims)).count();
         let _ = writeln!(
             report,
             "{section}: {covered} of {} covered, {extra} of {} optional or skipped",
@@ -211,10 +188,8 @@ fn overview(lines: &[Line], claims: &[Claim<'_>]) -> String {
     for ((mark, meaning), (covered, all)) in MARKS.iter().zip(&totals) {
         let _ = writeln!(report, "{mark} ({meaning}): {covered} of {all}");
     }
-    let covered: usize = lines
-        .iter()
-        .filter(|line| is_wanted(line) && is_claimed(line, claims))
-        .count();
+    let covered: usize =
+        lines.iter().filter(|line| is_wanted(line) && is_claimed(line, claims)).count();
     let all = lines.iter().filter(|line| is_wanted(line)).count();
     let _ = writeln!(report, "C, A and T together: {covered} of {all}");
     report
@@ -239,9 +214,7 @@ fn missing(lines: &[Line], claims: &[Claim<'_>]) -> String {
 
 fn places(lines: &[Line], claims: &[Claim<'_>], id: &str) -> Result<String, String> {
     let Some(line) = lines.iter().find(|line| line.id == id) else {
-        return Err(format!(
-            "`{id}` is no id of {LIST}; `cargo xtask spec` lists them"
-        ));
+        return Err(format!("`{id}` is no id of {LIST}; `cargo xtask spec` lists them"));
     };
     let mut report = format!("{}\t{}\t{}\n", line.id, line.mark, line.text);
     let places = claims
@@ -249,11 +222,7 @@ fn places(lines: &[Line], claims: &[Claim<'_>], id: &str) -> Result<String, Stri
         .filter(|claim| claim.id == id)
         .map(|claim| format!("{}:{}\n", claim.source.path, claim.line));
     let places: String = places.collect();
-    report.push_str(if places.is_empty() {
-        "claimed nowhere\n"
-    } else {
-        &places
-    });
+    report.push_str(if places.is_empty() { "claimed nowhere\n" } else { &places });
     Ok(report)
 }
 
@@ -280,18 +249,12 @@ mod tests {
 
     fn sources() -> Vec<Source> {
         vec![
-            Source::new(
-                "crates/a/tests/it/a.rs",
-                "// spec: S1\n#[test]\nfn a() {}\n",
-            ),
+            Source::new("crates/a/tests/it/a.rs", "// spec: S1\n#[test]\nfn a() {}\n"),
             Source::new(
                 "crates/a/src/a.rs",
                 "/// x\n/// spec: S1, test_run.basic\nlet x = \"// spec: S9\";\n",
             ),
-            Source::new(
-                "docs/a.md",
-                "text\n<!-- spec: S2 -->\nNo `// spec: S9` here.\n",
-            ),
+            Source::new("docs/a.md", "text\n<!-- spec: S2 -->\nNo `// spec: S9` here.\n"),
             Source::new("xtask/src/spec.rs", "// spec: S9\n"),
         ]
     }
@@ -301,15 +264,9 @@ mod tests {
         let (lines, sources) = (parse_lines(SAMPLE).unwrap(), sources());
         assert!(unknown_claims(&lines, &sources).is_empty());
         let report = overview(&lines, &claims(&sources[..1]));
-        assert!(
-            report.contains("seeds: 1 of 1 covered, 0 of 1 optional"),
-            "{report}"
-        );
+        assert!(report.contains("seeds: 1 of 1 covered, 0 of 1 optional"), "{report}");
         assert!(report.contains("not covered: basic"), "{report}");
-        assert!(
-            report.ends_with("C, A and T together: 1 of 2\n"),
-            "{report}"
-        );
+        assert!(report.ends_with("C, A and T together: 1 of 2\n"), "{report}");
     }
 
     #[test]
@@ -327,29 +284,17 @@ mod tests {
         let (lines, sources) = (parse_lines(SAMPLE).unwrap(), sources());
         let claims = claims(&sources);
         let report = places(&lines, &claims, "S1").unwrap();
-        assert_eq!(
-            report,
-            "S1\tC\tone\ncrates/a/tests/it/a.rs:1\ncrates/a/src/a.rs:2\n"
-        );
-        assert!(
-            places(&lines, &claims, "test_run.x")
-                .unwrap()
-                .contains("nowhere")
-        );
+        assert_eq!(report, "S1\tC\tone\ncrates/a/tests/it/a.rs:1\ncrates/a/src/a.rs:2\n");
+        assert!(places(&lines, &claims, "test_run.x").unwrap().contains("nowhere"));
         assert!(places(&lines, &claims, "S9").is_err());
     }
 
     #[test]
     fn unknown_ids_are_found() {
         let lines = parse_lines(SAMPLE).unwrap();
-        let sources = [Source::new(
-            "crates/a/src/a.rs",
-            "// spec: S1 S2, S9\n// spec:\n",
-        )];
-        let found: Vec<String> = unknown_claims(&lines, &sources)
-            .iter()
-            .map(Finding::to_string)
-            .collect();
+        let sources = [Source::new("crates/a/src/a.rs", "// spec: S1 S2, S9\n// spec:\n")];
+        let found: Vec<String> =
+            unknown_claims(&lines, &sources).iter().map(Finding::to_string).collect();
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(
             found[0].contains("`S1 S2`") && found[1].contains("`S9`") && found[2].contains("``"),
@@ -382,12 +327,9 @@ mod tests {
                 .count()
         };
         // The counts of the test files themselves.
-        for (file, count) in [
-            ("test_run", 113),
-            ("test_channel", 32),
-            ("test_threads", 39),
-            ("test_ssl", 32),
-        ] {
+        for (file, count) in
+            [("test_run", 113), ("test_channel", 32), ("test_threads", 39), ("test_ssl", 32)]
+        {
             assert_eq!(of_file(file), count, "{file}");
         }
     }

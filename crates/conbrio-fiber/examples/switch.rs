@@ -24,9 +24,7 @@ fn main() -> Result<(), StackError> {
 fn switches() -> Result<(), StackError> {
     let mut pool = StackPool::new(PoolOptions::default())?;
     let mut fiber = endless(&mut pool)?;
-    let spent = best_of(5, 10_000_000, || {
-        assert_eq!(fiber.resume(), Resumed::Suspended)
-    });
+    let spent = best_of(5, 10_000_000, || assert_eq!(fiber.resume(), Resumed::Suspended));
     println!("resume + suspend, 1 fiber          {spent:8.2} ns");
     std::mem::forget(fiber);
     std::mem::forget(pool);
@@ -46,10 +44,7 @@ fn round_robin(count: usize) -> Result<(), StackError> {
             assert_eq!(fiber.resume(), Resumed::Suspended);
         }
     });
-    println!(
-        "resume + suspend, {count:6} in turn    {:8.2} ns",
-        spent / count as f64
-    );
+    println!("resume + suspend, {count:6} in turn    {:8.2} ns", spent / count as f64);
     std::mem::forget((fibers, pool));
     Ok(())
 }
@@ -69,9 +64,7 @@ fn warm_stacks() -> Result<(), StackError> {
 fn fibers_start_to_end() -> Result<(), StackError> {
     let mut pool = StackPool::new(PoolOptions::default())?;
     let spent = best_of(5, 10_000_000, || {
-        let stack = pool
-            .acquire(STACK_BYTES)
-            .expect("one stack is idle or can be made");
+        let stack = pool.acquire(STACK_BYTES).expect("one stack is idle or can be made");
         let mut fiber = Fiber::new(stack, |suspender| {
             black_box(suspender);
         });
@@ -112,10 +105,7 @@ fn trim(count: usize) -> Result<(), StackError> {
     let begin = Instant::now();
     let bytes = pool.trim();
     let spent = begin.elapsed().as_nanos() as f64 / count as f64;
-    println!(
-        "trim, per stack                    {spent:8.2} ns ({} KiB)",
-        bytes >> 10
-    );
+    println!("trim, per stack                    {spent:8.2} ns ({} KiB)", bytes >> 10);
     Ok(())
 }
 

@@ -69,10 +69,7 @@ impl Fiber {
             let entry = Box::new(entry);
             Coroutine::with_stack(stack, move |yielder, ()| run_entry(yielder, *entry))
         };
-        Fiber {
-            coroutine: ManuallyDrop::new(coroutine),
-            not_send: PhantomData,
-        }
+        Fiber { coroutine: ManuallyDrop::new(coroutine), not_send: PhantomData }
     }
 
     /// Runs the fiber until it suspends itself or finishes.
@@ -83,10 +80,7 @@ impl Fiber {
     #[inline]
     #[track_caller]
     pub fn resume(&mut self) -> Resumed {
-        assert!(
-            !self.coroutine.done(),
-            "this fiber has finished; call into_stack instead"
-        );
+        assert!(!self.coroutine.done(), "this fiber has finished; call into_stack instead");
         match self.coroutine.resume(()) {
             CoroutineResult::Yield(()) => Resumed::Suspended,
             CoroutineResult::Return(()) => Resumed::Finished,
@@ -216,19 +210,14 @@ impl Suspender {
 
 impl fmt::Debug for Suspender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Suspender")
-            .field("is_away", &self.is_away.get())
-            .finish_non_exhaustive()
+        f.debug_struct("Suspender").field("is_away", &self.is_away.get()).finish_non_exhaustive()
     }
 }
 
 /// The root frame of every fiber.
 #[inline]
 fn run_entry<F: FnOnce(&Suspender)>(yielder: &Yielder<(), ()>, entry: F) {
-    let suspender = Suspender {
-        yielder,
-        is_away: Cell::new(false),
-    };
+    let suspender = Suspender { yielder, is_away: Cell::new(false) };
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| entry(&suspender)));
     if let Err(payload) = outcome {
         // Rule 3. The payload's own destructor could panic again, and nobody will look at it.

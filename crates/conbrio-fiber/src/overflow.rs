@@ -43,10 +43,7 @@ impl Label {
     /// A label that shows `name`.
     #[must_use]
     pub const fn new(name: &str) -> Label {
-        Label {
-            name: name.as_ptr(),
-            name_bytes: name.len(),
-        }
+        Label { name: name.as_ptr(), name_bytes: name.len() }
     }
 }
 
@@ -63,10 +60,7 @@ impl Label {
 pub fn install_overflow_handler() -> io::Result<()> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    for (signal, previous) in [
-        (libc::SIGSEGV, &PREVIOUS_SEGV),
-        (libc::SIGBUS, &PREVIOUS_BUS),
-    ] {
+    for (signal, previous) in [(libc::SIGSEGV, &PREVIOUS_SEGV), (libc::SIGBUS, &PREVIOUS_BUS)] {
         if !previous.load(Ordering::Relaxed).is_null() {
             continue;
         }
@@ -106,10 +100,7 @@ impl AlternateStack {
     /// When there is no memory for it.
     pub fn new() -> io::Result<AlternateStack> {
         if !is_disabled(&exchange_alternate(None)?) {
-            return Ok(AlternateStack {
-                mapping: None,
-                not_send: PhantomData,
-            });
+            return Ok(AlternateStack { mapping: None, not_send: PhantomData });
         }
         let bytes = alternate_bytes();
         let mapping = map_with_guard(bytes)?;
@@ -156,11 +147,7 @@ impl Drop for AlternateStack {
 
 /// Sets the alternate stack, if there is one to set, and returns the one before.
 fn exchange_alternate(stack: Option<&libc::stack_t>) -> io::Result<libc::stack_t> {
-    let mut before = libc::stack_t {
-        ss_sp: ptr::null_mut(),
-        ss_flags: 0,
-        ss_size: 0,
-    };
+    let mut before = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
     let stack = stack.map_or(ptr::null(), ptr::from_ref);
     // SAFETY: both pointers are null or valid for the call; the memory behind a new stack is
     // owned by an `AlternateStack`, which replaces it before it is unmapped.
@@ -292,11 +279,7 @@ fn report_overflow(slot: registry::Slot) -> ! {
 /// Does what would have happened without our handler.
 #[inline(never)]
 fn chain(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let slot = if signal == libc::SIGBUS {
-        &PREVIOUS_BUS
-    } else {
-        &PREVIOUS_SEGV
-    };
+    let slot = if signal == libc::SIGBUS { &PREVIOUS_BUS } else { &PREVIOUS_SEGV };
     // Pairs with the Release store in `install_overflow_handler`.
     let previous = slot.load(Ordering::Acquire);
     // SAFETY: actions are leaked boxes, stored before the handler was installed.
@@ -383,10 +366,7 @@ struct Line {
 
 impl Line {
     fn new() -> Line {
-        Line {
-            buf: [0; 512],
-            len: 0,
-        }
+        Line { buf: [0; 512], len: 0 }
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -475,10 +455,7 @@ mod tests {
     #[test]
     fn an_alternate_stack_that_is_there_already_is_kept() {
         let before = exchange_alternate(None).unwrap();
-        assert!(
-            !is_disabled(&before),
-            "threads of the standard library have one"
-        );
+        assert!(!is_disabled(&before), "threads of the standard library have one");
         let stack = AlternateStack::new().unwrap();
         assert!(stack.mapping.is_none());
         drop(stack);
@@ -488,11 +465,7 @@ mod tests {
     #[test]
     fn a_thread_without_an_alternate_stack_gets_one_for_a_while() {
         let before = exchange_alternate(None).unwrap();
-        let none = libc::stack_t {
-            ss_sp: ptr::null_mut(),
-            ss_flags: libc::SS_DISABLE,
-            ..before
-        };
+        let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ..before };
         exchange_alternate(Some(&none)).unwrap();
         let stack = AlternateStack::new().unwrap();
         assert!(stack.mapping.is_some());

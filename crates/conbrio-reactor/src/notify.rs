@@ -42,12 +42,7 @@ struct Bell {
 impl Notifier {
     pub(crate) fn new() -> io::Result<Notifier> {
         let eventfd = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Notifier {
-            bell: Arc::new(Bell {
-                eventfd,
-                pending: AtomicBool::new(false),
-            }),
-        })
+        Ok(Notifier { bell: Arc::new(Bell { eventfd, pending: AtomicBool::new(false) }) })
     }
 
     /// Makes the reactor's running or next sleeping `poll` return.

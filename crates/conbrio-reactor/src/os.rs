@@ -28,12 +28,7 @@ pub struct ListenOptions {
 impl Default for ListenOptions {
     /// A backlog of 4096, with `SO_REUSEADDR`.
     fn default() -> ListenOptions {
-        ListenOptions {
-            backlog: 4096,
-            reuse_address: true,
-            reuse_port: false,
-            only_v6: None,
-        }
+        ListenOptions { backlog: 4096, reuse_address: true, reuse_port: false, only_v6: None }
     }
 }
 
@@ -44,15 +39,9 @@ impl Default for ListenOptions {
 /// What socket(2), bind(2) and listen(2) say, with the address.
 pub fn tcp_listener(address: SocketAddr, options: ListenOptions) -> io::Result<Source> {
     let named = |error| context(format!("listen on {address}"), error);
-    let socket = socket(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )
-    .map_err(named)?;
-    socket
-        .set_reuse_address(options.reuse_address)
-        .map_err(named)?;
+    let socket =
+        socket(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(named)?;
+    socket.set_reuse_address(options.reuse_address).map_err(named)?;
     if options.reuse_port {
         socket.set_reuse_port(true).map_err(named)?;
     }
@@ -82,12 +71,8 @@ pub fn tcp_socket(peer: SocketAddr) -> io::Result<Source> {
 /// What socket(2) and bind(2) say, with the address.
 pub fn udp_socket(address: SocketAddr) -> io::Result<Source> {
     let named = |error| context(format!("bind a UDP socket to {address}"), error);
-    let socket = socket(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )
-    .map_err(named)?;
+    let socket =
+        socket(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)).map_err(named)?;
     socket.bind(&address.into()).map_err(named)?;
     Ok(Source::new(socket.into()))
 }
@@ -100,9 +85,7 @@ pub fn udp_socket(address: SocketAddr) -> io::Result<Source> {
 pub fn unix_listener(path: &Path, backlog: i32) -> io::Result<Source> {
     let named = |error| context(format!("listen on {}", path.display()), error);
     let socket = socket(Domain::UNIX, Type::STREAM, None).map_err(named)?;
-    socket
-        .bind(&SockAddr::unix(path).map_err(named)?)
-        .map_err(named)?;
+    socket.bind(&SockAddr::unix(path).map_err(named)?).map_err(named)?;
     socket.listen(backlog).map_err(named)?;
     Ok(Source::new(socket.into()))
 }
@@ -190,11 +173,5 @@ struct Context {
 
 /// Says what was being done. The kind stays, and the system's own error is the source.
 pub(crate) fn context(what: impl Into<String>, source: io::Error) -> io::Error {
-    io::Error::new(
-        source.kind(),
-        Context {
-            what: what.into(),
-            source,
-        },
-    )
+    io::Error::new(source.kind(), Context { what: what.into(), source })
 }

@@ -113,10 +113,7 @@ impl Reactor {
         let reason = format!("{reason}; {}", epoll.timing());
         Ok(Reactor {
             backend: Backend::Epoll(epoll),
-            info: Info {
-                backend: "epoll",
-                reason,
-            },
+            info: Info { backend: "epoll", reason },
             stays_on_its_thread: PhantomData,
         })
     }

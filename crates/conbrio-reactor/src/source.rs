@@ -57,11 +57,7 @@ impl Source {
     }
 
     fn with(fd: OwnedFd, is_tcp: bool) -> Source {
-        Source {
-            fd: ManuallyDrop::new(fd),
-            is_tcp,
-            registrations: Registrations::default(),
-        }
+        Source { fd: ManuallyDrop::new(fd), is_tcp, registrations: Registrations::default() }
     }
 }
 

@@ -102,16 +102,12 @@ impl Timeline {
     /// The ticks of an instant; what lies before the start is zero.
     pub(crate) fn ticks(&self, at: Instant) -> Ticks {
         let since = at.saturating_duration_since(self.origin);
-        u64::try_from(since.as_nanos())
-            .unwrap_or(NEVER - 1)
-            .min(NEVER - 1)
+        u64::try_from(since.as_nanos()).unwrap_or(NEVER - 1).min(NEVER - 1)
     }
 
     /// The instant of ticks that are not [`NEVER`]; `None` if the platform cannot represent it.
     pub(crate) fn instant(&self, ticks: Ticks) -> Option<Instant> {
-        (ticks != NEVER)
-            .then(|| self.origin.checked_add(Duration::from_nanos(ticks)))
-            .flatten()
+        (ticks != NEVER).then(|| self.origin.checked_add(Duration::from_nanos(ticks))).flatten()
     }
 
     /// The ticks at which `timeout` from now has passed.

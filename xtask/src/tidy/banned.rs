@@ -26,22 +26,10 @@ fn check_file(source: &Source) -> Vec<Finding> {
 type Hit = (usize, &'static str);
 
 const CHECKS: &[(&str, &str)] = &[
-    (
-        "sleep",
-        "a sleeping thread; wait for the event itself, or use the virtual clock",
-    ),
-    (
-        "ports",
-        "a fixed port; bind port 0 and ask for the local address",
-    ),
-    (
-        "ignore",
-        "an ignored test; make it pass, or make it opt-in by an environment variable",
-    ),
-    (
-        "todo",
-        "unfinished work; finish it, or return an error that says what is missing",
-    ),
+    ("sleep", "a sleeping thread; wait for the event itself, or use the virtual clock"),
+    ("ports", "a fixed port; bind port 0 and ask for the local address"),
+    ("ignore", "an ignored test; make it pass, or make it opt-in by an environment variable"),
+    ("todo", "unfinished work; finish it, or return an error that says what is missing"),
     ("dbg", "a debugging aid; remove it"),
 ];
 
@@ -66,10 +54,7 @@ fn macros(source: &Source, hits: &mut Vec<Hit>) {
             "dbg" => "dbg",
             _ => continue,
         };
-        if source.code[offset + word.len()..]
-            .trim_start()
-            .starts_with('!')
-        {
+        if source.code[offset + word.len()..].trim_start().starts_with('!') {
             hits.push((source.line_of(offset), check));
         }
     }
@@ -88,10 +73,8 @@ fn ignores(source: &Source, hits: &mut Vec<Hit>) {
     // A documentation example that is not compiled says nothing that is known to be true.
     for number in 1..=source.line_count() {
         let comment = source.comment_line(number).trim();
-        let text = comment
-            .strip_prefix("///")
-            .or_else(|| comment.strip_prefix("//!"))
-            .unwrap_or_default();
+        let text =
+            comment.strip_prefix("///").or_else(|| comment.strip_prefix("//!")).unwrap_or_default();
         if text
             .trim()
             .strip_prefix("```")
@@ -108,9 +91,7 @@ fn ports(source: &Source, hits: &mut Vec<Hit>) {
     for (index, line) in source.text.split_inclusive('\n').enumerate() {
         let comment = source.comment_line(index + 1);
         // Examples may have a port to serve on by default, and comments may speak of ports.
-        let code_end = comment
-            .find(|character: char| character != ' ')
-            .unwrap_or(line.len());
+        let code_end = comment.find(|character: char| character != ' ').unwrap_or(line.len());
         let code = &line[..code_end.min(line.len())];
         let loopback = ["127.0.0.1:", "localhost:", "[::1]:"]
             .iter()
@@ -127,8 +108,7 @@ fn ports(source: &Source, hits: &mut Vec<Hit>) {
 }
 
 fn is_followed(code: &str, mark: &str, by: fn(&[u8]) -> bool) -> bool {
-    code.match_indices(mark)
-        .any(|(offset, _)| by(&code.as_bytes()[offset + mark.len()..]))
+    code.match_indices(mark).any(|(offset, _)| by(&code.as_bytes()[offset + mark.len()..]))
 }
 
 fn port_begins(rest: &[u8]) -> bool {
@@ -172,16 +152,11 @@ fn apply_waivers(source: &Source, hits: Vec<Hit>) -> Vec<Finding> {
         }
     }
     for (line, check) in hits {
-        if waivers
-            .iter()
-            .any(|(covered, name, _)| *covered == line && *name == check)
-        {
+        if waivers.iter().any(|(covered, name, _)| *covered == line && *name == check) {
             continue;
         }
-        let (_, message) = CHECKS
-            .iter()
-            .find(|(name, _)| *name == check)
-            .expect("every hit names a check");
+        let (_, message) =
+            CHECKS.iter().find(|(name, _)| *name == check).expect("every hit names a check");
         let message = format!(
             "{message} (or waive it: `// tidy: allow({check}) <reason>` on the line above)"
         );
@@ -218,16 +193,8 @@ mod tests {
     fn only_std_sleep_is_banned() {
         found(SOURCE, "fn f() { std::thread::sleep(d); }", &["sleeping"]);
         found(SOURCE, "use std::thread::sleep;", &["sleeping"]);
-        found(
-            SOURCE,
-            "use std::{thread::{spawn, sleep}, time::Duration};",
-            &["sleeping"],
-        );
-        found(
-            SOURCE,
-            "use std::thread;\nfn f() { cx.sleep(Duration::ZERO)?; }",
-            &[],
-        );
+        found(SOURCE, "use std::{thread::{spawn, sleep}, time::Duration};", &["sleeping"]);
+        found(SOURCE, "use std::thread;\nfn f() { cx.sleep(Duration::ZERO)?; }", &[]);
         found(SOURCE, "// thread::sleep(x)\nfn sleep(cx: &mut Cx) {}", &[]);
         found("benches/src/lib.rs", "fn f() { thread::sleep(d) }", &[]);
     }
@@ -238,11 +205,7 @@ mod tests {
         found(TEST, "bind((Ipv4Addr::LOCALHOST, 4000))", &["port"]);
         found(TEST, "bind(\"0.0.0.0:8080\")", &["port"]);
         found(SOURCE, "bind(\"localhost:4000\")", &["port"]);
-        found(
-            SOURCE,
-            "#[cfg(test)]\nmod tests {\n a(\":8080\")\n}",
-            &["3: "],
-        );
+        found(SOURCE, "#[cfg(test)]\nmod tests {\n a(\":8080\")\n}", &["3: "]);
         found(TEST, "bind(\"127.0.0.1:0\"); // not 127.0.0.1:80", &[]);
         found(SOURCE, "parse(\"10.0.0.1:8080\")", &[]);
         found("crates/a/examples/echo.rs", "bind(\"127.0.0.1:8080\")", &[]);
@@ -257,25 +220,13 @@ mod tests {
         );
         found(SOURCE, "fn f() { dbg!(x) }", &["debugging"]);
         found(SOURCE, "let todo = 1; // todo!()", &[]);
-        found(
-            TEST,
-            "#[test]\n#[ignore = \"slow\"]\nfn f() {}",
-            &["2: an ignored"],
-        );
-        found(
-            SOURCE,
-            "/// ```ignore\n/// x\n/// ```\nfn f() { ignore(1) }",
-            &["1: an ignored"],
-        );
+        found(TEST, "#[test]\n#[ignore = \"slow\"]\nfn f() {}", &["2: an ignored"]);
+        found(SOURCE, "/// ```ignore\n/// x\n/// ```\nfn f() { ignore(1) }", &["1: an ignored"]);
     }
 
     #[test]
     fn a_waiver_needs_a_reason_and_something_to_waive() {
-        found(
-            SOURCE,
-            "// tidy: allow(sleep) the kernel is the clock here\nthread::sleep(d);",
-            &[],
-        );
+        found(SOURCE, "// tidy: allow(sleep) the kernel is the clock here\nthread::sleep(d);", &[]);
         found(
             SOURCE,
             "// tidy: allow(sleep) the kernel\n// is the clock here.\nthread::sleep(d);",
@@ -296,10 +247,6 @@ mod tests {
             "// tidy: allow(dbg) because\nthread::sleep(d);",
             &["nothing to waive", "sleeping"],
         );
-        found(
-            SOURCE,
-            "// tidy: allow(all) because\nx();",
-            &["unknown check"],
-        );
+        found(SOURCE, "// tidy: allow(all) because\nx();", &["unknown check"]);
     }
 }

@@ -30,10 +30,8 @@ fn waiting_functions(source: &Source) -> Vec<usize> {
         let Some(parameters) = parameters(&code[offset..]) else {
             continue;
         };
-        let header = source
-            .blocks_around(offset)
-            .last()
-            .map_or("", |block| source.header_of(block));
+        let header =
+            source.blocks_around(offset).last().map_or("", |block| source.header_of(block));
         let of_cx = is_impl_of_cx(header);
         if split_at_commas(parameters)
             .any(|parameter| is_cx(parameter) || (of_cx && is_mut_self(parameter)))
@@ -47,9 +45,8 @@ fn waiting_functions(source: &Source) -> Vec<usize> {
 /// `pub fn` with its modifiers, or a function of a public trait. `pub(crate)` is not public.
 fn is_public(source: &Source, offset: usize) -> bool {
     let mut before = source.code[..offset].trim_end();
-    while let Some(shorter) = ["const", "unsafe", "async"]
-        .iter()
-        .find_map(|word| before.strip_suffix(word))
+    while let Some(shorter) =
+        ["const", "unsafe", "async"].iter().find_map(|word| before.strip_suffix(word))
     {
         before = shorter.trim_end();
     }
@@ -65,17 +62,13 @@ fn is_public(source: &Source, offset: usize) -> bool {
 
 /// What stands between the parentheses after `fn name<..>`.
 fn parameters(from_fn: &str) -> Option<&str> {
-    let name_end = words(from_fn)
-        .nth(1)
-        .map(|(start, word)| start + word.len())?;
+    let name_end = words(from_fn).nth(1).map(|(start, word)| start + word.len())?;
     let mut at = name_end + leading_space(&from_fn[name_end..]);
     if from_fn[at..].starts_with('<') {
         at += generics_length(&from_fn[at..]);
         at += leading_space(&from_fn[at..]);
     }
-    from_fn[at..]
-        .starts_with('(')
-        .then(|| &from_fn[at + 1..closing(from_fn, at)])
+    from_fn[at..].starts_with('(').then(|| &from_fn[at + 1..closing(from_fn, at)])
 }
 
 fn leading_space(text: &str) -> usize {
@@ -183,19 +176,10 @@ mod tests {
             "impl Cx { pub fn name(&self) {} }\nimpl Drop for Cx { fn drop(&mut self) {} }",
             "#[cfg(test)]\nmod tests { pub fn f(cx: &mut Cx) {} }",
         ] {
-            assert_eq!(
-                messages(check, SOURCE, good),
-                Vec::<String>::new(),
-                "{good}"
-            );
+            assert_eq!(messages(check, SOURCE, good), Vec::<String>::new(), "{good}");
         }
         assert!(
-            messages(
-                check,
-                "crates/conbrio/tests/it/a.rs",
-                "pub fn f(cx: &mut Cx) {}"
-            )
-            .is_empty()
+            messages(check, "crates/conbrio/tests/it/a.rs", "pub fn f(cx: &mut Cx) {}").is_empty()
         );
     }
 }

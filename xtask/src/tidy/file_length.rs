@@ -27,10 +27,7 @@ mod tests {
     #[test]
     fn the_bound_is_inclusive() {
         assert!(messages(check, "crates/a/src/a.rs", &"x\n".repeat(600)).is_empty());
-        assert_eq!(
-            messages(check, "xtask/src/a.rs", &"x\n".repeat(601)).len(),
-            1
-        );
+        assert_eq!(messages(check, "xtask/src/a.rs", &"x\n".repeat(601)).len(), 1);
         assert!(messages(check, "docs/a.md", &"x\n".repeat(601)).is_empty());
     }
 }

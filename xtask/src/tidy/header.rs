@@ -14,15 +14,9 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
 }
 
 fn has_header(source: &Source) -> bool {
-    let first = source
-        .text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty());
+    let first = source.text.lines().map(str::trim).find(|line| !line.is_empty());
     first.is_some_and(|line| {
-        let words = line
-            .strip_prefix("//!")
-            .is_some_and(|rest| !rest.trim().is_empty());
+        let words = line.strip_prefix("//!").is_some_and(|rest| !rest.trim().is_empty());
         words || line.starts_with("#![doc")
     })
 }
@@ -36,22 +30,12 @@ mod tests {
     fn a_header_is_asked_of_sources_only() {
         assert!(messages(check, "crates/a/src/x/b.rs", "\n//! Owns b.\n").is_empty());
         assert!(
-            messages(
-                check,
-                "crates/a/src/lib.rs",
-                "#![doc = include_str!(\"../README.md\")]"
-            )
-            .is_empty()
+            messages(check, "crates/a/src/lib.rs", "#![doc = include_str!(\"../README.md\")]")
+                .is_empty()
         );
         assert!(messages(check, "crates/a/tests/it/main.rs", "fn main() {}").is_empty());
-        assert_eq!(
-            messages(check, "crates/a/src/b.rs", "use std::fmt;\n").len(),
-            1
-        );
-        assert_eq!(
-            messages(check, "crates/a/src/b.rs", "//!\nuse std::fmt;\n").len(),
-            1
-        );
+        assert_eq!(messages(check, "crates/a/src/b.rs", "use std::fmt;\n").len(), 1);
+        assert_eq!(messages(check, "crates/a/src/b.rs", "//!\nuse std::fmt;\n").len(), 1);
         assert_eq!(messages(check, "crates/a/src/b.rs", "").len(), 1);
     }
 }

@@ -48,11 +48,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
 const ROOT: &str = "crates/conbrio/src/";
 
 fn check_file(source: &Source, path: &str) -> Vec<Finding> {
-    let module = path
-        .split('/')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(".rs");
+    let module = path.split('/').next().unwrap_or_default().trim_end_matches(".rs");
     let Some(layer) = layer_of(module) else {
         let message =
             format!("module `{module}` is in no layer; enter it in xtask/src/tidy/layers.rs");
@@ -127,11 +123,7 @@ fn named_modules(source: &Source, path: &str) -> Vec<(usize, String)> {
 
 /// How many `super` lead from a place to the crate root.
 fn depth(source: &Source, path: &str, offset: usize) -> usize {
-    let parts = path
-        .trim_end_matches(".rs")
-        .split('/')
-        .filter(|part| *part != "mod")
-        .count();
+    let parts = path.trim_end_matches(".rs").split('/').filter(|part| *part != "mod").count();
     let inline = source.blocks_around(offset).filter(|block| {
         let header = source.header_of(block);
         words(header).any(|(_, word)| word == "mod")
@@ -154,11 +146,7 @@ fn starts_with_word(text: &str, word: &str) -> bool {
 /// The first names of a path or of each path in a group.
 fn first_segments(code: &str, at: usize, found: &mut Vec<(usize, String)>) {
     if !code[at..].starts_with('{') {
-        found.extend(
-            words(&code[at..])
-                .next()
-                .map(|(_, word)| (at, word.to_owned())),
-        );
+        found.extend(words(&code[at..]).next().map(|(_, word)| (at, word.to_owned())));
         return;
     }
     let end = closing(code, at);
@@ -172,9 +160,7 @@ fn first_segments(code: &str, at: usize, found: &mut Vec<(usize, String)>) {
             byte if expects_name && nested == 0 && !byte.is_ascii_whitespace() => {
                 expects_name = false;
                 found.extend(
-                    words(&code[offset..])
-                        .next()
-                        .map(|(_, word)| (offset, word.to_owned())),
+                    words(&code[offset..]).next().map(|(_, word)| (offset, word.to_owned())),
                 );
             }
             _ => {}
@@ -198,24 +184,12 @@ mod tests {
                 "task/cell.rs",
                 "use crate::{util::list, sched::{Worker, run}};\nuse crate::task::state;",
             ),
-            (
-                "channel/mod.rs",
-                "use crate::sync::Lock; pub(crate) fn f() {}",
-            ),
-            (
-                "task/cell.rs",
-                "use super::state; use super::super::sched::x;",
-            ),
-            (
-                "timer.rs",
-                "use super::util; mod a { use super::b; use super::super::util; }",
-            ),
+            ("channel/mod.rs", "use crate::sync::Lock; pub(crate) fn f() {}"),
+            ("task/cell.rs", "use super::state; use super::super::sched::x;"),
+            ("timer.rs", "use super::util; mod a { use super::b; use super::super::util; }"),
             ("lib.rs", "pub use crate::net::TcpStream;"),
             ("prelude.rs", "pub use crate::Cx;"),
-            (
-                "util/a.rs",
-                "// use crate::net;\n#[cfg(test)]\nmod tests { use crate::nursery; }",
-            ),
+            ("util/a.rs", "// use crate::net;\n#[cfg(test)]\nmod tests { use crate::nursery; }"),
             ("util/tests.rs", "use crate::nursery;"),
         ] {
             assert_eq!(found(path, text), Vec::<String>::new(), "{path}: {text}");
@@ -229,11 +203,7 @@ mod tests {
             ("sync/lock.rs", "use crate::channel::x;", "`channel`"),
             ("task/cell.rs", "use crate::{util, net::{a, b}};", "`net`"),
             ("task/cell.rs", "use super::super::nursery::x;", "`nursery`"),
-            (
-                "task/cell.rs",
-                "fn f() { crate::sync::Lock::new() }",
-                "`sync`",
-            ),
+            ("task/cell.rs", "fn f() { crate::sync::Lock::new() }", "`sync`"),
             ("timer.rs", "use super::task;", "`task`"),
             ("timer.rs", "mod a { use super::super::task; }", "`task`"),
             ("net/tcp.rs", "use crate::Cx;", "own module"),

@@ -20,9 +20,7 @@ fn broken(source: &Source, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     let mut fence: Option<&str> = None;
     for (index, line) in source.text.lines().enumerate() {
         let trimmed = line.trim_start();
-        let mark = ["```", "~~~"]
-            .into_iter()
-            .find(|mark| trimmed.starts_with(mark));
+        let mark = ["```", "~~~"].into_iter().find(|mark| trimmed.starts_with(mark));
         match (fence, mark) {
             (None, Some(mark)) => fence = Some(mark),
             (Some(open), Some(mark)) if open == mark => fence = None,
@@ -50,9 +48,7 @@ fn broken(source: &Source, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
 fn targets(line: &str) -> Vec<String> {
     let mut found = Vec::new();
     let trimmed = line.trim_start();
-    if let Some((label, target)) = trimmed
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("]: "))
+    if let Some((label, target)) = trimmed.strip_prefix('[').and_then(|rest| rest.split_once("]: "))
         && !label.contains(']')
     {
         found.extend(first_word(target));
@@ -134,10 +130,7 @@ mod tests {
 
     fn broken_in(path: &str, text: &str) -> Vec<usize> {
         let exists = |path: &str| matches!(path, "README.md" | "docs/a.md" | "docs/b c.md");
-        broken(&Source::new(path, text), &exists)
-            .into_iter()
-            .map(|finding| finding.line)
-            .collect()
+        broken(&Source::new(path, text), &exists).into_iter().map(|finding| finding.line).collect()
     }
 
     #[test]
@@ -149,14 +142,8 @@ mod tests {
 
     #[test]
     fn missing_files_are_found() {
-        assert_eq!(
-            broken_in("docs/c.md", "x\n[a](gone.md)\n\n[ref]: ../gone.md\n"),
-            [2, 4]
-        );
-        assert_eq!(
-            broken_in("README.md", "[a](../README.md) [b](docs/a.md) [c](a.md)"),
-            [1, 1]
-        );
+        assert_eq!(broken_in("docs/c.md", "x\n[a](gone.md)\n\n[ref]: ../gone.md\n"), [2, 4]);
+        assert_eq!(broken_in("README.md", "[a](../README.md) [b](docs/a.md) [c](a.md)"), [1, 1]);
     }
 
     #[test]

@@ -20,19 +20,12 @@ fn is_package(source: &Source) -> bool {
 }
 
 fn inherits_rust_version(source: &Source) -> bool {
-    let package = source
-        .text
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| *line != "[package]")
-        .skip(1);
+    let package =
+        source.text.lines().map(str::trim).skip_while(|line| *line != "[package]").skip(1);
     let spelled = |line: &str| line.replace(' ', "");
-    package
-        .take_while(|line| !line.starts_with('['))
-        .map(spelled)
-        .any(|line| {
-            line == "rust-version.workspace=true" || line == "rust-version={workspace=true}"
-        })
+    package.take_while(|line| !line.starts_with('[')).map(spelled).any(|line| {
+        line == "rust-version.workspace=true" || line == "rust-version={workspace=true}"
+    })
 }
 
 #[cfg(test)]

@@ -36,11 +36,7 @@ impl Finding {
     }
 
     pub(crate) fn on_line(source: &Source, line: usize, message: impl Into<String>) -> Finding {
-        Finding {
-            path: source.path.clone(),
-            line,
-            message: message.into(),
-        }
+        Finding { path: source.path.clone(), line, message: message.into() }
     }
 }
 
@@ -67,10 +63,8 @@ const CHECKS: &[Check] = &[
 
 pub(crate) fn main(root: &Path) -> Result<(), String> {
     let sources = source::read_tree(root)?;
-    let mut findings: Vec<Finding> = CHECKS
-        .iter()
-        .flat_map(|check| check(root, &sources))
-        .collect();
+    let mut findings: Vec<Finding> =
+        CHECKS.iter().flat_map(|check| check(root, &sources)).collect();
     findings.sort();
     findings.dedup();
     for finding in &findings {
@@ -80,11 +74,7 @@ pub(crate) fn main(root: &Path) -> Result<(), String> {
         println!("tidy: {} files read, nothing found", sources.len());
         return Ok(());
     }
-    Err(format!(
-        "tidy: {} found in {} files",
-        findings.len(),
-        sources.len()
-    ))
+    Err(format!("tidy: {} found in {} files", findings.len(), sources.len()))
 }
 
 /// The Rust files of the crates that are published.

@@ -12,9 +12,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
 }
 
 fn check_file(source: &Source) -> Vec<Finding> {
-    let is_listed = ALLOWED
-        .iter()
-        .any(|(path, _)| is_covered(&source.path, path));
+    let is_listed = ALLOWED.iter().any(|(path, _)| is_covered(&source.path, path));
     let mut findings = Vec::new();
     for (offset, _) in words(&source.code).filter(|(_, word)| *word == "unsafe") {
         if !is_listed {
@@ -78,8 +76,7 @@ fn is_named(after: &str) -> bool {
     let Some((_, rest)) = after.split_once("fn") else {
         return false;
     };
-    rest.trim_start()
-        .starts_with(|first: char| first == '_' || first.is_alphabetic())
+    rest.trim_start().starts_with(|first: char| first == '_' || first.is_alphabetic())
 }
 
 /// Looks above the statement that holds the offset. A blank line, the end of another statement and
@@ -152,12 +149,8 @@ mod tests {
         assert!(messages(check, "crates/conbrio/src/sync/lock.rs", text)[0].contains("outside"));
         assert!(messages(check, "crates/conbrio/src/tasks.rs", text)[0].contains("outside"));
         assert!(
-            messages(
-                check,
-                "crates/conbrio/src/sync/lock.rs",
-                "#![forbid(unsafe_code)] // unsafe"
-            )
-            .is_empty()
+            messages(check, "crates/conbrio/src/sync/lock.rs", "#![forbid(unsafe_code)] // unsafe")
+                .is_empty()
         );
     }
 
@@ -171,11 +164,7 @@ mod tests {
             "#[unsafe(no_mangle)]\nfn f() {}",
             "type F = unsafe fn(u8);\ntype G = unsafe extern \"C\" fn(u8);",
         ] {
-            assert_eq!(
-                messages(check, LISTED, good),
-                Vec::<String>::new(),
-                "{good}"
-            );
+            assert_eq!(messages(check, LISTED, good), Vec::<String>::new(), "{good}");
         }
         for bad in [
             "unsafe { f() };",
@@ -196,11 +185,7 @@ mod tests {
             "// SAFETY: rule 1.\nunsafe impl T for A {\n    unsafe fn f() {}\n}",
             "impl T for A {\n    unsafe fn f() {}\n}",
         ] {
-            assert_eq!(
-                messages(check, LISTED, good),
-                Vec::<String>::new(),
-                "{good}"
-            );
+            assert_eq!(messages(check, LISTED, good), Vec::<String>::new(), "{good}");
         }
         for bad in [
             "/// F.\nunsafe fn f() {}",

@@ -5,49 +5,19 @@
 
 pub(super) const ALLOWED: &[(&str, &str)] = &[
     ("crates/conbrio-fiber/", "stacks and switching"),
-    (
-        "crates/conbrio-reactor/",
-        "system calls and memory that the kernel writes",
-    ),
-    (
-        "crates/conbrio/src/util/",
-        "cells and intrusive lists that the layers above share",
-    ),
-    (
-        "crates/conbrio/src/sched/",
-        "the worker resumes fibers and shares runnables between threads",
-    ),
+    ("crates/conbrio-reactor/", "system calls and memory that the kernel writes"),
+    ("crates/conbrio/src/util/", "cells and intrusive lists that the layers above share"),
+    ("crates/conbrio/src/sched/", "the worker resumes fibers and shares runnables between threads"),
     ("crates/conbrio/src/task/", "the task cell and its state"),
-    (
-        "crates/conbrio/src/cancel/",
-        "scopes live on the stacks of waiting tasks",
-    ),
-    (
-        "crates/conbrio/src/nursery/",
-        "children borrow from their parent's stack",
-    ),
-    (
-        "crates/conbrio/src/scope/",
-        "scopes live on the stacks of waiting tasks",
-    ),
+    ("crates/conbrio/src/cancel/", "scopes live on the stacks of waiting tasks"),
+    ("crates/conbrio/src/nursery/", "children borrow from their parent's stack"),
+    ("crates/conbrio/src/scope/", "scopes live on the stacks of waiting tasks"),
     (
         "crates/conbrio/src/blocking/",
         "a call on another thread borrows from the task that waits for it",
     ),
-    (
-        "crates/conbrio/src/run/",
-        "the first task borrows from the caller of `run`",
-    ),
-    (
-        "crates/conbrio/src/lowlevel/",
-        "the one proof that borrowed buffers outlive their operation",
-    ),
-    (
-        "crates/conbrio/tests/attack/",
-        "a signal handler, to see it run on a task's stack",
-    ),
-    (
-        "crates/conbrio/tests/allocations/",
-        "an allocator that counts",
-    ),
+    ("crates/conbrio/src/run/", "the first task borrows from the caller of `run`"),
+    ("crates/conbrio/src/lowlevel/", "the one proof that borrowed buffers outlive their operation"),
+    ("crates/conbrio/tests/attack/", "a signal handler, to see it run on a task's stack"),
+    ("crates/conbrio/tests/allocations/", "an allocator that counts"),
 ];

@@ -22,17 +22,14 @@ pub(crate) fn measure(work: Work, workers: usize, mut meter: Meter) -> f64 {
         }
         Ok(meter.ns_per_operation())
     });
-    run.expect("a runtime")
-        .expect("nobody cancels or fails in this work")
+    run.expect("a runtime").expect("nobody cancels or fails in this work")
 }
 
 type Result<T = ()> = std::result::Result<T, NurseryError<Cancelled>>;
 
 fn pass(cx: &mut Cx, work: Work, meter: &mut Meter) -> Result {
     match work {
-        Work::Yield => repeated(meter, 100_000, || {
-            cx.yield_now().map_err(NurseryError::Cancelled)
-        }),
+        Work::Yield => repeated(meter, 100_000, || cx.yield_now().map_err(NurseryError::Cancelled)),
         Work::YieldAmong(_) => unreachable!("measured as a whole"),
         Work::SpawnJoin => cx.nursery(|cx, n| {
             let pass = meter.start();
@@ -59,13 +56,12 @@ fn pass(cx: &mut Cx, work: Work, meter: &mut Meter) -> Result {
             Ok(())
         }
         Work::EmptyNursery => repeated(meter, 100_000, || cx.nursery(|_, _| Ok(()))),
-        Work::Checkpoint => repeated(meter, 1_000_000, || {
-            cx.checkpoint().map_err(NurseryError::Cancelled)
-        }),
+        Work::Checkpoint => {
+            repeated(meter, 1_000_000, || cx.checkpoint().map_err(NurseryError::Cancelled))
+        }
         Work::Scope => repeated(meter, 100_000, || {
             black_box(
-                cx.cancel_scope(|_, _| Ok(black_box(1_u64)))
-                    .map_err(NurseryError::Cancelled)?,
+                cx.cancel_scope(|_, _| Ok(black_box(1_u64))).map_err(NurseryError::Cancelled)?,
             );
             Ok(())
         }),
@@ -96,9 +92,7 @@ fn repeated(meter: &mut Meter, times: usize, mut operation: impl FnMut() -> Resu
 /// With handles: each value is asked for.
 fn spawn_batch(cx: &mut Cx) -> Result {
     cx.nursery(|cx, n| {
-        let children: Vec<_> = (0..BATCH)
-            .map(|_| n.spawn(|_| Ok(black_box(1_u64))))
-            .collect();
+        let children: Vec<_> = (0..BATCH).map(|_| n.spawn(|_| Ok(black_box(1_u64)))).collect();
         for mut child in children {
             black_box(child.join(cx)?);
         }

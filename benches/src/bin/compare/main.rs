@@ -39,10 +39,7 @@ fn main() -> io::Result<()> {
 fn sample(question: &str, system: &str, budget_ms: &str) -> io::Result<()> {
     let invalid = || io::Error::other(format!("sample {question} {system} {budget_ms}: not known"));
     let question = Question::by_key(question).ok_or_else(invalid)?;
-    let system = System::ALL
-        .into_iter()
-        .find(|s| s.key() == system)
-        .ok_or_else(invalid)?;
+    let system = System::ALL.into_iter().find(|s| s.key() == system).ok_or_else(invalid)?;
     let budget = Duration::from_millis(budget_ms.parse().map_err(|_| invalid())?);
     let meter = Meter::new(budget);
     let ns = match system {
@@ -58,21 +55,14 @@ fn compare(words: &[&str]) -> io::Result<()> {
     let mut filters = words.iter().filter(|word| **word != "--quick");
     let filter = filters.next().copied().unwrap_or_default();
     if filter.starts_with('-') || filters.next().is_some() {
-        return Err(io::Error::other(
-            "usage: compare [--quick] [a part of a question's name]",
-        ));
+        return Err(io::Error::other("usage: compare [--quick] [a part of a question's name]"));
     }
     let chosen = |key: &str, text: &str| key.contains(filter) || text.contains(filter);
-    let questions: Vec<Question> = QUESTIONS
-        .iter()
-        .copied()
-        .filter(|q| chosen(q.key, q.text))
-        .collect();
+    let questions: Vec<Question> =
+        QUESTIONS.iter().copied().filter(|q| chosen(q.key, q.text)).collect();
     let wants_echo = chosen("echo", "TCP echo");
     if questions.is_empty() && !wants_echo {
-        return Err(io::Error::other(format!(
-            "no question has {filter:?} in its name"
-        )));
+        return Err(io::Error::other(format!("no question has {filter:?} in its name")));
     }
 
     println!("{}\n", machine::line());
@@ -97,10 +87,7 @@ fn compare(words: &[&str]) -> io::Result<()> {
 fn ask_all(answers: &mut Answers, is_quick: bool) -> io::Result<()> {
     let budget_ms = if is_quick { "30" } else { "150" };
     for (question, samples) in answers.iter_mut() {
-        for system in System::ALL
-            .into_iter()
-            .filter(|system| question.is_for(*system))
-        {
+        for system in System::ALL.into_iter().filter(|system| question.is_for(*system)) {
             let numbers = child::numbers(&["sample", question.key, system.key(), budget_ms])?;
             samples.add(system, numbers[0]);
         }

@@ -63,10 +63,7 @@ pub(crate) struct Question {
 
 impl Question {
     pub(crate) fn by_key(key: &str) -> Option<Question> {
-        QUESTIONS
-            .iter()
-            .copied()
-            .find(|question| question.key == key)
+        QUESTIONS.iter().copied().find(|question| question.key == key)
     }
 
     /// A current-thread runtime has one worker, and no answer to a question about two.
@@ -82,33 +79,15 @@ const fn question(
     workers: usize,
     goal: Goal,
 ) -> Question {
-    Question {
-        key,
-        text,
-        work,
-        workers,
-        goal,
-    }
+    Question { key, text, work, workers, goal }
 }
 
 pub(crate) const BATCH: usize = 1_000;
 pub(crate) const SLEEPERS: usize = 100_000;
 
 pub(crate) const QUESTIONS: &[Question] = &[
-    question(
-        "yield-1",
-        "yield, 1 task",
-        Work::Yield,
-        1,
-        Goal::Ns(18.0, "0.2 × Go's 92"),
-    ),
-    question(
-        "yield-1k",
-        "yield, 1,000 tasks",
-        Work::YieldAmong(1_000),
-        1,
-        Goal::OfCurrent(0.4),
-    ),
+    question("yield-1", "yield, 1 task", Work::Yield, 1, Goal::Ns(18.0, "0.2 × Go's 92")),
+    question("yield-1k", "yield, 1,000 tasks", Work::YieldAmong(1_000), 1, Goal::OfCurrent(0.4)),
     question(
         "yield-100k",
         "yield, 100,000 tasks",
@@ -116,13 +95,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         1,
         Goal::OfCurrent(0.5),
     ),
-    question(
-        "spawn-join",
-        "spawn + join, one by one",
-        Work::SpawnJoin,
-        1,
-        Goal::OfTokio(0.25),
-    ),
+    question("spawn-join", "spawn + join, one by one", Work::SpawnJoin, 1, Goal::OfTokio(0.25)),
     question(
         "spawn-batch",
         "spawn + join, batches of 1,000",
@@ -137,13 +110,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         1,
         Goal::OfTokio(0.25),
     ),
-    question(
-        "nursery",
-        "empty nursery / empty JoinSet",
-        Work::EmptyNursery,
-        1,
-        Goal::Open,
-    ),
+    question("nursery", "empty nursery / empty JoinSet", Work::EmptyNursery, 1, Goal::Open),
     question(
         "checkpoint",
         "checkpoint / consume_budget",
@@ -158,13 +125,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         1,
         Goal::Ns(6.0, "no allocation"),
     ),
-    question(
-        "timeout",
-        "timeout around nothing, does not fire",
-        Work::Timeout,
-        1,
-        Goal::Open,
-    ),
+    question("timeout", "timeout around nothing, does not fire", Work::Timeout, 1, Goal::Open),
     question(
         "timeout-yield",
         "timeout around a yield, does not fire",

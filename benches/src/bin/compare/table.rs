@@ -27,12 +27,7 @@ pub(crate) struct Answers(Vec<(Question, Samples)>);
 
 impl Answers {
     pub(crate) fn new(questions: Vec<Question>) -> Answers {
-        Answers(
-            questions
-                .into_iter()
-                .map(|question| (question, Samples::default()))
-                .collect(),
-        )
+        Answers(questions.into_iter().map(|question| (question, Samples::default())).collect())
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (Question, Samples)> {
@@ -58,11 +53,8 @@ fn print_row(question: &Question, samples: &Samples) {
     let current = beside(&samples.conbrio, &samples.tokio_current);
     let multi = beside(&samples.conbrio, &samples.tokio_multi);
     // The better rival is the one that the ratio is greater to.
-    let ratio = [current, multi]
-        .iter()
-        .flatten()
-        .map(|(_, ratio)| ratio.median)
-        .fold(0.0, f64::max);
+    let ratio =
+        [current, multi].iter().flatten().map(|(_, ratio)| ratio.median).fold(0.0, f64::max);
     let (goal, is_met) = match question.goal {
         Goal::OfTokio(part) => (format!("≤ {part} × tokio"), Some(ratio <= part)),
         Goal::OfCurrent(part) => (

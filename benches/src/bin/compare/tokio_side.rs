@@ -24,11 +24,7 @@ pub(crate) fn runtime(system: System, workers: usize) -> Runtime {
         System::TokioMulti => Builder::new_multi_thread(),
         System::Conbrio => unreachable!("conbrio is measured in `conbrio_side`"),
     };
-    builder
-        .worker_threads(workers)
-        .enable_all()
-        .build()
-        .expect("a tokio runtime")
+    builder.worker_threads(workers).enable_all().build().expect("a tokio runtime")
 }
 
 /// Nanoseconds per operation.
@@ -51,11 +47,7 @@ async fn pass(work: Work, meter: &mut Meter) {
         Work::YieldAmong(_) => unreachable!("measured as a whole"),
         Work::SpawnJoin => {
             repeated(meter, SPAWNS, || async {
-                black_box(
-                    tokio::spawn(async { black_box(1_u64) })
-                        .await
-                        .expect("no panic"),
-                );
+                black_box(tokio::spawn(async { black_box(1_u64) }).await.expect("no panic"));
             })
             .await;
         }
@@ -92,11 +84,7 @@ async fn pass(work: Work, meter: &mut Meter) {
         }
         Work::Timeout => {
             repeated(meter, 100_000, || async {
-                black_box(
-                    tokio::time::timeout(LONG, async { black_box(1_u64) })
-                        .await
-                        .is_ok(),
-                );
+                black_box(tokio::time::timeout(LONG, async { black_box(1_u64) }).await.is_ok());
             })
             .await;
         }
@@ -125,9 +113,7 @@ async fn repeated<F: Future<Output = ()>>(
 
 /// With handles: each value is asked for.
 async fn spawn_batch() {
-    let handles: Vec<_> = (0..BATCH)
-        .map(|_| tokio::spawn(async { black_box(1_u64) }))
-        .collect();
+    let handles: Vec<_> = (0..BATCH).map(|_| tokio::spawn(async { black_box(1_u64) })).collect();
     for handle in handles {
         black_box(handle.await.expect("no panic"));
     }

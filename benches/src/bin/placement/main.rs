@@ -64,11 +64,7 @@ struct Census(Vec<AtomicUsize>);
 
 impl Census {
     fn new(cx: &Cx) -> Census {
-        Census(
-            (0..cx.runtime().workers)
-                .map(|_| AtomicUsize::new(0))
-                .collect(),
-        )
+        Census((0..cx.runtime().workers).map(|_| AtomicUsize::new(0)).collect())
     }
 
     fn count(&self, cx: &Cx) {
@@ -76,10 +72,7 @@ impl Census {
     }
 
     fn total(&self) -> usize {
-        self.0
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum()
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     fn into_numbers(self) -> impl Iterator<Item = f64> {
@@ -138,9 +131,7 @@ fn burst(cx: &mut Cx, work: u64) -> Result<Vec<f64>, NurseryError<Cancelled>> {
     let begun = Instant::now();
     spawn_burst(cx, work, &census)?;
     let elapsed = begun.elapsed().as_nanos() as f64 / 1_000.0;
-    Ok(std::iter::once(elapsed)
-        .chain(census.into_numbers())
-        .collect())
+    Ok(std::iter::once(elapsed).chain(census.into_numbers()).collect())
 }
 
 fn spawn_burst(cx: &mut Cx, work: u64, census: &Census) -> Result<(), NurseryError<Cancelled>> {
@@ -160,9 +151,7 @@ fn spawn_burst(cx: &mut Cx, work: u64, census: &Census) -> Result<(), NurseryErr
 fn compute(work: u64) {
     let mut state = black_box(1_u64);
     for _ in 0..work {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
     }
     black_box(state);
 }
@@ -191,10 +180,7 @@ fn cheap(
     spawn_cheap(cx, group, work)?;
     let begun = Instant::now();
     let elsewhere = spawn_cheap(cx, group, work)?;
-    Ok(vec![
-        begun.elapsed().as_nanos() as f64 / CHEAP as f64,
-        elsewhere as f64,
-    ])
+    Ok(vec![begun.elapsed().as_nanos() as f64 / CHEAP as f64, elsewhere as f64])
 }
 
 fn spawn_cheap(
@@ -228,24 +214,9 @@ fn report(rounds: usize) -> io::Result<()> {
     report_arrivals("accept", "Connections to an accept loop", rounds, workers)?;
     report_arrivals("arrivals", "Events from a thread outside", rounds, workers)?;
     report_burst(rounds, workers)?;
-    report_cheap(
-        "yields",
-        "that yield three times, one at a time",
-        rounds,
-        workers,
-    )?;
-    report_cheap(
-        "waits",
-        &format!("that sleep {WAIT:?}, one at a time"),
-        rounds,
-        workers,
-    )?;
-    report_cheap(
-        "waits-by-ten",
-        &format!("that sleep {WAIT:?}, ten at a time"),
-        rounds,
-        workers,
-    )
+    report_cheap("yields", "that yield three times, one at a time", rounds, workers)?;
+    report_cheap("waits", &format!("that sleep {WAIT:?}, one at a time"), rounds, workers)?;
+    report_cheap("waits-by-ten", &format!("that sleep {WAIT:?}, ten at a time"), rounds, workers)
 }
 
 fn report_arrivals(question: &str, what: &str, rounds: usize, workers: usize) -> io::Result<()> {
@@ -253,14 +224,7 @@ fn report_arrivals(question: &str, what: &str, rounds: usize, workers: usize) ->
     println!("on one of {workers} workers: handlers on each worker");
     for _ in 0..rounds {
         let counts = child::numbers(&["sample", question, &workers.to_string(), "0"])?;
-        println!(
-            "  {}",
-            counts
-                .iter()
-                .map(|c| short(*c))
-                .collect::<Vec<_>>()
-                .join(" | ")
-        );
+        println!("  {}", counts.iter().map(|c| short(*c)).collect::<Vec<_>>().join(" | "));
     }
     println!();
     Ok(())
@@ -276,24 +240,10 @@ fn report_burst(rounds: usize, workers: usize) -> io::Result<()> {
         one.push(child::numbers(&["sample", "burst", "1", &work])?[0]);
         let numbers = child::numbers(&["sample", "burst", &workers.to_string(), &work])?;
         all.push(numbers[0]);
-        println!(
-            "  {}",
-            numbers[1..]
-                .iter()
-                .map(|c| short(*c))
-                .collect::<Vec<_>>()
-                .join(" | ")
-        );
+        println!("  {}", numbers[1..].iter().map(|c| short(*c)).collect::<Vec<_>>().join(" | "));
     }
-    println!(
-        "  1 worker: {} µs; {workers} workers: {} µs",
-        Spread::of(&one),
-        Spread::of(&all)
-    );
-    println!(
-        "  part of the time of one: {}\n",
-        Spread::of_ratios(&all, &one)
-    );
+    println!("  1 worker: {} µs; {workers} workers: {} µs", Spread::of(&one), Spread::of(&all));
+    println!("  part of the time of one: {}\n", Spread::of_ratios(&all, &one));
     Ok(())
 }
 
@@ -306,10 +256,7 @@ fn report_cheap(question: &str, what: &str, rounds: usize, workers: usize) -> io
         elsewhere.push(numbers[1]);
     }
     println!("{CHEAP} children {what}");
-    println!(
-        "  ran elsewhere than their parent: {}",
-        Spread::of(&elsewhere)
-    );
+    println!("  ran elsewhere than their parent: {}", Spread::of(&elsewhere));
     println!(
         "  1 worker: {} ns a child; {workers} workers: {}",
         Spread::of(&one),

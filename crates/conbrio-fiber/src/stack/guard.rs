@@ -94,10 +94,7 @@ pub(super) fn release_mapped(guards: usize) {
 
 /// The error of a spent budget, when `stacks` guards are mapped.
 pub(super) fn budget_spent(stacks: usize) -> StackError {
-    StackError::GuardBudget {
-        max_map_count: max_map_count(),
-        stacks,
-    }
+    StackError::GuardBudget { max_map_count: max_map_count(), stacks }
 }
 
 /// The same for a kernel that ran out before the budget did.
@@ -122,11 +119,8 @@ fn guards_for(max_map_count: usize, maps: usize) -> usize {
 pub(super) fn max_map_count() -> usize {
     let mut buf = [0; 32];
     let read = File::open("/proc/sys/vm/max_map_count").and_then(|mut file| file.read(&mut buf));
-    let text = read
-        .ok()
-        .and_then(|len| std::str::from_utf8(&buf[..len]).ok());
-    text.and_then(|text| text.trim().parse().ok())
-        .unwrap_or(65_530)
+    let text = read.ok().and_then(|len| std::str::from_utf8(&buf[..len]).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(65_530)
 }
 
 /// Mappings of this process. Reads into a fixed buffer: address space may just have run out.

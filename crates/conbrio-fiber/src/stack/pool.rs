@@ -130,15 +130,10 @@ impl StackPool {
     #[inline]
     #[track_caller]
     pub fn release(&mut self, stack: Stack) {
-        assert!(
-            stack.pool == self.id,
-            "this stack belongs to another pool; release it there"
-        );
+        assert!(stack.pool == self.id, "this stack belongs to another pool; release it there");
         // SAFETY: no label is set, so nothing has to outlive anything.
         unsafe { stack.set_label(None) };
-        self.classes[class_index(stack.class_shift)]
-            .idle
-            .push(stack.base.get());
+        self.classes[class_index(stack.class_shift)].idle.push(stack.base.get());
     }
 
     /// Gives memory of idle stacks back to the system, and returns how many bytes.
@@ -171,10 +166,7 @@ impl StackPool {
     }
 
     fn in_use(&self) -> usize {
-        self.classes
-            .iter()
-            .map(|class| class.carved - class.idle.len())
-            .sum()
+        self.classes.iter().map(|class| class.carved - class.idle.len()).sum()
     }
 
     /// Guards new slots and pops one of them.
@@ -186,8 +178,7 @@ impl StackPool {
         let index = match class.slab {
             Some(index) if !self.slabs[index].is_full() => index,
             _ => {
-                self.slabs
-                    .push(Slab::map(geometry, self.options.slab_bytes)?);
+                self.slabs.push(Slab::map(geometry, self.options.slab_bytes)?);
                 *class.slab.insert(self.slabs.len() - 1)
             }
         };
@@ -202,10 +193,7 @@ impl StackPool {
         )?;
         class.carved += carved;
         class.idle.reserve(class.carved - class.idle.len());
-        let base = class
-            .idle
-            .pop()
-            .expect("carve has appended one base at least");
+        let base = class.idle.pop().expect("carve has appended one base at least");
         // The list was empty, and the new ones were never touched.
         class.clean = class.idle.len();
         Ok(self.stack(base, class_shift))
@@ -268,10 +256,7 @@ fn class_index(class_shift: u8) -> usize {
 
 #[cold]
 fn too_large(requested: usize) -> StackError {
-    StackError::TooLarge {
-        requested,
-        largest: STACK_BYTES_MAX,
-    }
+    StackError::TooLarge { requested, largest: STACK_BYTES_MAX }
 }
 
 /// Pages of guard for `bytes`: one at least, so that there is no stack without a guard, and always

@@ -45,12 +45,8 @@ impl Registration {
         let record = claim_free().unwrap_or_else(push_new);
         record.start.store(layout.start, Ordering::Relaxed);
         record.slots.store(layout.slots, Ordering::Relaxed);
-        record
-            .stride_bytes
-            .store(layout.stride_bytes, Ordering::Relaxed);
-        record
-            .guard_bytes
-            .store(layout.guard_bytes, Ordering::Relaxed);
+        record.stride_bytes.store(layout.stride_bytes, Ordering::Relaxed);
+        record.guard_bytes.store(layout.guard_bytes, Ordering::Relaxed);
         // Read by the Acquire load of `version` in `Record::layout`.
         record.version.fetch_add(CLAIMED_TO_LIVE, Ordering::Release);
         Registration(record)
@@ -66,9 +62,7 @@ impl Drop for Registration {
 
 /// The slot that contains `address`, if it is in a slab of this process. Async-signal-safe.
 pub(crate) fn find_slot(address: usize) -> Option<Slot> {
-    records()
-        .filter_map(Record::layout)
-        .find_map(|layout| layout.slot_at(address))
+    records().filter_map(Record::layout).find_map(|layout| layout.slot_at(address))
 }
 
 impl SlabLayout {
@@ -77,11 +71,7 @@ impl SlabLayout {
         let index = offset / self.stride_bytes;
         (index < self.slots).then(|| {
             let start = self.start + index * self.stride_bytes;
-            Slot {
-                start,
-                end: start + self.stride_bytes,
-                guard_bytes: self.guard_bytes,
-            }
+            Slot { start, end: start + self.stride_bytes, guard_bytes: self.guard_bytes }
         })
     }
 }
@@ -186,12 +176,7 @@ mod tests {
     use super::*;
 
     fn layout(start: usize) -> SlabLayout {
-        SlabLayout {
-            start,
-            slots: 3,
-            stride_bytes: 0x1_1000,
-            guard_bytes: 0x1000,
-        }
+        SlabLayout { start, slots: 3, stride_bytes: 0x1_1000, guard_bytes: 0x1000 }
     }
 
     #[test]
@@ -199,11 +184,7 @@ mod tests {
         let start = 0x1000_0000_0000;
         let registration = Registration::new(layout(start));
         let second = start + 0x1_1000;
-        let slot = Slot {
-            start: second,
-            end: second + 0x1_1000,
-            guard_bytes: 0x1000,
-        };
+        let slot = Slot { start: second, end: second + 0x1_1000, guard_bytes: 0x1000 };
         assert_eq!(find_slot(second), Some(slot));
         assert_eq!(find_slot(second + 0x1_0fff), Some(slot));
         assert_eq!(find_slot(start - 1), None);
@@ -216,10 +197,7 @@ mod tests {
     fn records_of_dropped_slabs_are_used_again() {
         let count = || records().count();
         let start = 0x2000_0000_0000;
-        drop((
-            Registration::new(layout(start)),
-            Registration::new(layout(start + 0x100_0000)),
-        ));
+        drop((Registration::new(layout(start)), Registration::new(layout(start + 0x100_0000))));
         let before = count();
         for round in 0..1_000 {
             let registration = Registration::new(layout(start + round * 0x10_0000));
@@ -241,10 +219,7 @@ mod tests {
                         for round in 0..20_000usize {
                             let start = 0x3000_0000_0000 + (round * 2 + writer) * (1 << 24);
                             let slots = slots_of(start);
-                            drop(Registration::new(SlabLayout {
-                                slots,
-                                ..layout(start)
-                            }));
+                            drop(Registration::new(SlabLayout { slots, ..layout(start) }));
                         }
                     })
                 })

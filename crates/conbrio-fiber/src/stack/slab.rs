@@ -62,12 +62,7 @@ impl Slab {
             }
         };
         let guard_bytes = geometry.guard_bytes;
-        let layout = SlabLayout {
-            start,
-            slots,
-            stride_bytes,
-            guard_bytes,
-        };
+        let layout = SlabLayout { start, slots, stride_bytes, guard_bytes };
         Ok(Slab {
             layout,
             geometry,
@@ -98,9 +93,7 @@ impl Slab {
         bases: &mut Vec<usize>,
     ) -> Result<usize, StackError> {
         debug_assert!(slots_wanted > 0 && !self.is_full());
-        let slots = slots_wanted
-            .min(self.layout.slots - self.carved)
-            .min(CARVE_SLOTS_MAX);
+        let slots = slots_wanted.min(self.layout.slots - self.carved).min(CARVE_SLOTS_MAX);
         let slots = match kind {
             GuardKind::Madvise if self.guard_by_madvise(slots)? => slots,
             _ => {
@@ -163,17 +156,12 @@ impl Slab {
     }
 
     fn guard_by_madvise(&self, slots: usize) -> Result<bool, StackError> {
-        let mut ranges = [libc::iovec {
-            iov_base: ptr::null_mut(),
-            iov_len: 0,
-        }; CARVE_SLOTS_MAX];
+        let mut ranges = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; CARVE_SLOTS_MAX];
         for (offset, range) in ranges[..slots].iter_mut().enumerate() {
             *range = self.guard_range(self.carved + offset);
         }
-        guard::try_madvise(&ranges[..slots]).map_err(|source| StackError::Os {
-            action: "guard a stack with madvise",
-            source,
-        })
+        guard::try_madvise(&ranges[..slots])
+            .map_err(|source| StackError::Os { action: "guard a stack with madvise", source })
     }
 
     fn guard_by_mprotect(&mut self, guards_max: usize) -> Result<(), StackError> {
@@ -182,10 +170,7 @@ impl Slab {
             guard::release_mapped(1);
             match source.raw_os_error() {
                 Some(libc::ENOMEM) => guard::kernel_refused_mapped(),
-                _ => StackError::Os {
-                    action: "guard a stack with mprotect",
-                    source,
-                },
+                _ => StackError::Os { action: "guard a stack with mprotect", source },
             }
         })?;
         self.mapped_guards += 1;
@@ -275,11 +260,7 @@ fn thread_stack_start() -> Option<usize> {
 /// Reserves `bytes` of zeroed memory, at `place` unless that is 0, with huge pages off.
 fn map(place: usize, bytes: usize) -> io::Result<usize> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let place_flags = if place == 0 {
-        0
-    } else {
-        libc::MAP_FIXED_NOREPLACE
-    };
+    let place_flags = if place == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
     // SAFETY: a new private mapping that replaces none disturbs no other memory.
     let start = unsafe {
         libc::mmap(
@@ -312,26 +293,16 @@ fn explain_shortage(bytes: usize, source: io::Error) -> StackError {
     let limit = match (source.raw_os_error(), address_space_limit()) {
         (Some(libc::EAGAIN), _) => AddressSpaceLimit::LockedMemory,
         (_, Some(bytes)) => AddressSpaceLimit::ResourceLimit { bytes },
-        _ if maps + 16 > max_map_count => AddressSpaceLimit::MapCount {
-            maps,
-            max_map_count,
-        },
+        _ if maps + 16 > max_map_count => AddressSpaceLimit::MapCount { maps, max_map_count },
         _ if is_overcommit_strict() => AddressSpaceLimit::Overcommit,
         _ => AddressSpaceLimit::Unknown,
     };
-    StackError::AddressSpace {
-        bytes,
-        limit,
-        source,
-    }
+    StackError::AddressSpace { bytes, limit, source }
 }
 
 /// The soft limit on address space, if it is finite.
 fn address_space_limit() -> Option<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable and of the type getrlimit(2) fills in.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)

@@ -46,11 +46,7 @@ fn discard(start: usize, end: usize) -> usize {
     // SAFETY: the range lies inside slots of one pool that are idle, so nobody needs what is in
     // them; gaps between the slots are guards and hold nothing.
     let result = unsafe {
-        libc::madvise(
-            ptr::with_exposed_provenance_mut(start),
-            end - start,
-            libc::MADV_DONTNEED,
-        )
+        libc::madvise(ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED)
     };
     // Refused for locked memory (mlockall), whose owner wants it to stay.
     if result == 0 { bytes } else { 0 }
@@ -64,11 +60,7 @@ fn resident_bytes(start: usize, end: usize) -> usize {
         let bytes = (end - start).min(PAGES_PER_CALL * page_bytes());
         // SAFETY: `states` has a byte for each page of the range, which is mapped.
         let result = unsafe {
-            libc::mincore(
-                ptr::with_exposed_provenance_mut(start),
-                bytes,
-                states.as_mut_ptr(),
-            )
+            libc::mincore(ptr::with_exposed_provenance_mut(start), bytes, states.as_mut_ptr())
         };
         if result == 0 {
             let states = &states[..bytes / page_bytes()];

@@ -33,13 +33,7 @@ impl Outcome {
 
     #[track_caller]
     pub(crate) fn assert_signal(&self, signal: i32) -> &Outcome {
-        assert_eq!(
-            self.0.status.signal(),
-            Some(signal),
-            "{}: {}",
-            self.0.status,
-            self.stderr()
-        );
+        assert_eq!(self.0.status.signal(), Some(signal), "{}: {}", self.0.status, self.stderr());
         self
     }
 
@@ -57,21 +51,13 @@ impl Outcome {
 
     #[track_caller]
     pub(crate) fn assert_says(&self, text: &str) -> &Outcome {
-        assert!(
-            self.stderr().contains(text),
-            "no {text:?} in: {}",
-            self.stderr()
-        );
+        assert!(self.stderr().contains(text), "no {text:?} in: {}", self.stderr());
         self
     }
 
     #[track_caller]
     pub(crate) fn assert_silent_about(&self, text: &str) -> &Outcome {
-        assert!(
-            !self.stderr().contains(text),
-            "{text:?} in: {}",
-            self.stderr()
-        );
+        assert!(!self.stderr().contains(text), "{text:?} in: {}", self.stderr());
         self
     }
 }

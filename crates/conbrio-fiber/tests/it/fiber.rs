@@ -37,10 +37,7 @@ fn fibers_interleave_in_the_order_they_are_resumed() {
             assert_eq!(fiber.resume(), Resumed::Suspended);
         }
     }
-    assert_eq!(
-        *log.borrow(),
-        [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
-    );
+    assert_eq!(*log.borrow(), [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]);
     for mut fiber in fibers {
         assert_eq!(fiber.resume(), Resumed::Finished);
         assert!(fiber.is_finished());
@@ -53,11 +50,7 @@ fn fibers_interleave_in_the_order_they_are_resumed() {
 fn deep_recursion_fits_a_big_stack() {
     fn depth_reached(depth: usize) -> usize {
         let frame = std::hint::black_box([depth as u8; 256]);
-        if depth == 0 {
-            0
-        } else {
-            depth_reached(depth - 1) + usize::from(frame[0] == depth as u8)
-        }
+        if depth == 0 { 0 } else { depth_reached(depth - 1) + usize::from(frame[0] == depth as u8) }
     }
     let mut pool = pool();
     let reached = Rc::new(Cell::new(0));
@@ -160,12 +153,7 @@ fn resuming_a_finished_fiber_panics() {
     let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |_| {});
     finish(&mut fiber);
     let payload = panic::catch_unwind(AssertUnwindSafe(|| fiber.resume())).unwrap_err();
-    assert!(
-        payload
-            .downcast_ref::<&str>()
-            .unwrap()
-            .contains("has finished")
-    );
+    assert!(payload.downcast_ref::<&str>().unwrap().contains("has finished"));
     pool.release(fiber.into_stack());
 }
 
@@ -175,12 +163,7 @@ fn taking_the_stack_of_a_suspended_fiber_panics_and_leaks_it() {
     let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |suspender| suspender.suspend());
     assert_eq!(fiber.resume(), Resumed::Suspended);
     let payload = panic::catch_unwind(AssertUnwindSafe(|| fiber.into_stack())).unwrap_err();
-    assert!(
-        payload
-            .downcast_ref::<&str>()
-            .unwrap()
-            .contains("is suspended")
-    );
+    assert!(payload.downcast_ref::<&str>().unwrap().contains("is suspended"));
     assert_eq!(pool.statistics().in_use, 1);
 }
 
@@ -220,10 +203,7 @@ fn a_panic_on_the_thread_stack_reaches_the_caller_with_its_payload() {
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             suspender.on_thread_stack(|| panic::panic_any(Payload(17)));
         }));
-        assert_eq!(
-            outcome.unwrap_err().downcast_ref::<Payload>().unwrap().0,
-            17
-        );
+        assert_eq!(outcome.unwrap_err().downcast_ref::<Payload>().unwrap().0, 17);
         // And the fiber is as good as before.
         suspender.suspend();
         assert_eq!(suspender.on_thread_stack(|| 18), 18);
@@ -241,12 +221,7 @@ fn suspending_on_the_thread_stack_panics() {
             suspender.on_thread_stack(|| suspender.suspend());
         }));
         let payload = outcome.unwrap_err();
-        assert!(
-            payload
-                .downcast_ref::<&str>()
-                .unwrap()
-                .contains("inside on_thread_stack")
-        );
+        assert!(payload.downcast_ref::<&str>().unwrap().contains("inside on_thread_stack"));
     });
     assert_eq!(fiber.resume(), Resumed::Finished);
     pool.release(fiber.into_stack());

@@ -15,11 +15,7 @@ use crate::child;
 #[inline(never)]
 fn recurse(depth: usize) -> usize {
     let frame = black_box([depth; 64]);
-    if depth == usize::MAX {
-        0
-    } else {
-        recurse(depth + 1) + black_box(frame)[3]
-    }
+    if depth == usize::MAX { 0 } else { recurse(depth + 1) + black_box(frame)[3] }
 }
 
 fn overflow_on(stack: Stack) {
@@ -39,14 +35,11 @@ fn labelled(pool: &mut StackPool, bytes: usize, name: &'static str) -> Stack {
 
 #[test]
 fn an_overflow_names_the_task_and_its_stack_size() {
-    child::run(
-        "overflow::an_overflow_names_the_task_and_its_stack_size",
-        || {
-            install_overflow_handler().unwrap();
-            let mut pool = StackPool::new(PoolOptions::default()).unwrap();
-            overflow_on(labelled(&mut pool, 64 << 10, "parse request"));
-        },
-    )
+    child::run("overflow::an_overflow_names_the_task_and_its_stack_size", || {
+        install_overflow_handler().unwrap();
+        let mut pool = StackPool::new(PoolOptions::default()).unwrap();
+        overflow_on(labelled(&mut pool, 64 << 10, "parse request"));
+    })
     .assert_signal(libc::SIGABRT)
     .assert_says("conbrio: task 'parse request' has overflowed its stack of 64 KiB; raise it with");
 }
@@ -67,15 +60,12 @@ fn an_overflow_without_a_label_says_a_task() {
 
 #[test]
 fn an_overflow_into_a_mapped_guard_is_explained_too() {
-    child::run(
-        "overflow::an_overflow_into_a_mapped_guard_is_explained_too",
-        || {
-            install_overflow_handler().unwrap();
-            let options = PoolOptions::default().guard_kind(GuardKind::Mprotect);
-            let mut pool = StackPool::new(options).unwrap();
-            overflow_on(labelled(&mut pool, 32 << 10, "old kernel"));
-        },
-    )
+    child::run("overflow::an_overflow_into_a_mapped_guard_is_explained_too", || {
+        install_overflow_handler().unwrap();
+        let options = PoolOptions::default().guard_kind(GuardKind::Mprotect);
+        let mut pool = StackPool::new(options).unwrap();
+        overflow_on(labelled(&mut pool, 32 << 10, "old kernel"));
+    })
     .assert_signal(libc::SIGABRT)
     .assert_says("conbrio: task 'old kernel' has overflowed its stack of 32 KiB");
 }
@@ -88,21 +78,15 @@ fn an_overflow_on_a_thread_without_an_alternate_stack_needs_ours() {
         overflow_on(labelled(&mut pool, 0, "on a C thread"));
         ptr::null_mut()
     }
-    child::run(
-        "overflow::an_overflow_on_a_thread_without_an_alternate_stack_needs_ours",
-        || {
-            install_overflow_handler().unwrap();
-            let mut id = 0;
-            // SAFETY: the function has the type pthread_create wants, and is joined below.
-            unsafe {
-                assert_eq!(
-                    libc::pthread_create(&mut id, ptr::null(), thread, ptr::null_mut()),
-                    0
-                );
-                libc::pthread_join(id, ptr::null_mut());
-            }
-        },
-    )
+    child::run("overflow::an_overflow_on_a_thread_without_an_alternate_stack_needs_ours", || {
+        install_overflow_handler().unwrap();
+        let mut id = 0;
+        // SAFETY: the function has the type pthread_create wants, and is joined below.
+        unsafe {
+            assert_eq!(libc::pthread_create(&mut id, ptr::null(), thread, ptr::null_mut()), 0);
+            libc::pthread_join(id, ptr::null_mut());
+        }
+    })
     .assert_signal(libc::SIGABRT)
     .assert_says("conbrio: task 'on a C thread' has overflowed its stack of 32 KiB");
 }
@@ -186,50 +170,41 @@ fn fault() {
 
 #[test]
 fn another_fault_in_a_fiber_ends_the_process_as_before() {
-    child::run(
-        "overflow::another_fault_in_a_fiber_ends_the_process_as_before",
-        || {
-            install_overflow_handler().unwrap();
-            let mut pool = StackPool::new(PoolOptions::default()).unwrap();
-            let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |_| fault());
-            let _ = fiber.resume();
-        },
-    )
+    child::run("overflow::another_fault_in_a_fiber_ends_the_process_as_before", || {
+        install_overflow_handler().unwrap();
+        let mut pool = StackPool::new(PoolOptions::default()).unwrap();
+        let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |_| fault());
+        let _ = fiber.resume();
+    })
     .assert_signal(libc::SIGSEGV)
     .assert_silent_about("conbrio");
 }
 
 #[test]
 fn a_stray_access_to_another_tasks_guard_is_not_called_an_overflow() {
-    child::run(
-        "overflow::a_stray_access_to_another_tasks_guard_is_not_called_an_overflow",
-        || {
-            install_overflow_handler().unwrap();
-            let mut pool = StackPool::new(PoolOptions::default()).unwrap();
-            let stack = pool.acquire(0).unwrap();
-            let guard = ptr::with_exposed_provenance::<u8>(stack.limit() - 1);
-            // SAFETY: none; the fault is the point, and it happens in a child process.
-            black_box(unsafe { guard.read_volatile() });
-        },
-    )
+    child::run("overflow::a_stray_access_to_another_tasks_guard_is_not_called_an_overflow", || {
+        install_overflow_handler().unwrap();
+        let mut pool = StackPool::new(PoolOptions::default()).unwrap();
+        let stack = pool.acquire(0).unwrap();
+        let guard = ptr::with_exposed_provenance::<u8>(stack.limit() - 1);
+        // SAFETY: none; the fault is the point, and it happens in a child process.
+        black_box(unsafe { guard.read_volatile() });
+    })
     .assert_signal(libc::SIGSEGV)
     .assert_silent_about("conbrio");
 }
 
 #[test]
 fn a_signal_that_was_sent_has_its_default_effect() {
-    child::run(
-        "overflow::a_signal_that_was_sent_has_its_default_effect",
-        || {
-            // SAFETY: takes the standard library's handler away, which would swallow the first
-            // signal that is sent, and then sends one to this process.
-            unsafe {
-                libc::signal(libc::SIGSEGV, libc::SIG_DFL);
-                install_overflow_handler().unwrap();
-                libc::raise(libc::SIGSEGV);
-            }
-        },
-    )
+    child::run("overflow::a_signal_that_was_sent_has_its_default_effect", || {
+        // SAFETY: takes the standard library's handler away, which would swallow the first
+        // signal that is sent, and then sends one to this process.
+        unsafe {
+            libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+            install_overflow_handler().unwrap();
+            libc::raise(libc::SIGSEGV);
+        }
+    })
     .assert_signal(libc::SIGSEGV);
 }
 
@@ -247,11 +222,7 @@ extern "C" fn info_handler(_: libc::c_int, info: *mut libc::siginfo_t, context: 
     // async-signal-safe.
     unsafe {
         let ok = (*info).si_addr().addr() == 8 && !context.is_null();
-        let text: &[u8] = if ok {
-            b"address is 8\n"
-        } else {
-            b"wrong address\n"
-        };
+        let text: &[u8] = if ok { b"address is 8\n" } else { b"wrong address\n" };
         libc::write(2, text.as_ptr().cast(), text.len());
         libc::_exit(0);
     }
@@ -259,88 +230,72 @@ extern "C" fn info_handler(_: libc::c_int, info: *mut libc::siginfo_t, context: 
 
 #[test]
 fn a_plain_handler_installed_before_is_called() {
-    for (signal, send) in [
-        (libc::SIGSEGV, false),
-        (libc::SIGSEGV, true),
-        (libc::SIGBUS, true),
-    ] {
-        child::run(
-            "overflow::a_plain_handler_installed_before_is_called",
-            || {
-                let handler = plain_handler as extern "C" fn(_) as *const () as usize;
-                // SAFETY: the handler keeps to async-signal-safe calls.
-                unsafe { libc::signal(signal, handler) };
-                install_overflow_handler().unwrap();
-                if send {
-                    // SAFETY: sends a signal to this process.
-                    unsafe { libc::raise(signal) };
-                } else {
-                    fault();
-                }
-            },
-        )
+    for (signal, send) in [(libc::SIGSEGV, false), (libc::SIGSEGV, true), (libc::SIGBUS, true)] {
+        child::run("overflow::a_plain_handler_installed_before_is_called", || {
+            let handler = plain_handler as extern "C" fn(_) as *const () as usize;
+            // SAFETY: the handler keeps to async-signal-safe calls.
+            unsafe { libc::signal(signal, handler) };
+            install_overflow_handler().unwrap();
+            if send {
+                // SAFETY: sends a signal to this process.
+                unsafe { libc::raise(signal) };
+            } else {
+                fault();
+            }
+        })
         .assert_says("plain handler");
     }
 }
 
 #[test]
 fn a_handler_with_information_installed_before_is_called_with_it() {
-    child::run(
-        "overflow::a_handler_with_information_installed_before_is_called_with_it",
-        || {
-            // SAFETY: all zeroes is a valid action to start from, and the handler keeps to
-            // async-signal-safe calls.
-            unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = info_handler as extern "C" fn(_, _, _) as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-                libc::sigaction(libc::SIGSEGV, &action, ptr::null_mut());
-            }
-            install_overflow_handler().unwrap();
-            let mut pool = StackPool::new(PoolOptions::default()).unwrap();
-            let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |_| fault());
-            let _ = fiber.resume();
-        },
-    )
+    child::run("overflow::a_handler_with_information_installed_before_is_called_with_it", || {
+        // SAFETY: all zeroes is a valid action to start from, and the handler keeps to
+        // async-signal-safe calls.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = info_handler as extern "C" fn(_, _, _) as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigaction(libc::SIGSEGV, &action, ptr::null_mut());
+        }
+        install_overflow_handler().unwrap();
+        let mut pool = StackPool::new(PoolOptions::default()).unwrap();
+        let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |_| fault());
+        let _ = fiber.resume();
+    })
     .assert_says("address is 8");
 }
 
 #[test]
 fn an_ignored_signal_stays_ignored_when_it_is_sent() {
-    child::run(
-        "overflow::an_ignored_signal_stays_ignored_when_it_is_sent",
-        || {
-            // SAFETY: changes how this process takes a signal, and sends it one.
-            unsafe {
-                libc::signal(libc::SIGSEGV, libc::SIG_IGN);
-                install_overflow_handler().unwrap();
-                libc::raise(libc::SIGSEGV);
-            }
-        },
-    )
+    child::run("overflow::an_ignored_signal_stays_ignored_when_it_is_sent", || {
+        // SAFETY: changes how this process takes a signal, and sends it one.
+        unsafe {
+            libc::signal(libc::SIGSEGV, libc::SIG_IGN);
+            install_overflow_handler().unwrap();
+            libc::raise(libc::SIGSEGV);
+        }
+    })
     .assert_survived();
 }
 
 #[test]
 fn stacks_of_a_dropped_pool_are_forgotten_by_the_handler() {
-    child::run(
-        "overflow::stacks_of_a_dropped_pool_are_forgotten_by_the_handler",
-        || {
-            install_overflow_handler().unwrap();
-            let mut first = StackPool::new(PoolOptions::default()).unwrap();
-            let stack = first.acquire(0).unwrap();
-            first.release(stack);
-            drop(first);
-            // A second pool, whose slab may well have the address of the first.
-            let mut second = StackPool::new(PoolOptions::default().guard_bytes(1)).unwrap();
-            let mut fiber = Fiber::new(labelled(&mut second, 128 << 10, "second"), |suspender| {
-                suspender.suspend();
-                black_box(recurse(0));
-            });
-            assert_eq!(fiber.resume(), Resumed::Suspended);
-            let _ = fiber.resume();
-        },
-    )
+    child::run("overflow::stacks_of_a_dropped_pool_are_forgotten_by_the_handler", || {
+        install_overflow_handler().unwrap();
+        let mut first = StackPool::new(PoolOptions::default()).unwrap();
+        let stack = first.acquire(0).unwrap();
+        first.release(stack);
+        drop(first);
+        // A second pool, whose slab may well have the address of the first.
+        let mut second = StackPool::new(PoolOptions::default().guard_bytes(1)).unwrap();
+        let mut fiber = Fiber::new(labelled(&mut second, 128 << 10, "second"), |suspender| {
+            suspender.suspend();
+            black_box(recurse(0));
+        });
+        assert_eq!(fiber.resume(), Resumed::Suspended);
+        let _ = fiber.resume();
+    })
     .assert_signal(libc::SIGABRT)
     .assert_says("task 'second' has overflowed its stack of 128 KiB");
 }
@@ -380,33 +335,26 @@ extern "C" fn mask_handler(signal: libc::c_int) {
         libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut mask);
         let itself = libc::sigismember(&mask, signal);
         let other = libc::sigismember(&mask, libc::SIGUSR1);
-        let text: &[u8] = if (itself, other) == (0, 1) {
-            b"mask kept\n"
-        } else {
-            b"mask lost\n"
-        };
+        let text: &[u8] = if (itself, other) == (0, 1) { b"mask kept\n" } else { b"mask lost\n" };
         libc::write(2, text.as_ptr().cast(), text.len());
     }
 }
 
 #[test]
 fn the_flags_and_mask_of_the_handler_before_are_respected() {
-    child::run(
-        "overflow::the_flags_and_mask_of_the_handler_before_are_respected",
-        || {
-            // SAFETY: all zeroes is a valid action to start from, and the handler keeps to
-            // async-signal-safe calls.
-            unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = mask_handler as extern "C" fn(_) as *const () as usize;
-                action.sa_flags = libc::SA_NODEFER | libc::SA_RESETHAND | libc::SA_ONSTACK;
-                libc::sigaddset(&mut action.sa_mask, libc::SIGUSR1);
-                libc::sigaction(libc::SIGSEGV, &action, ptr::null_mut());
-            }
-            install_overflow_handler().unwrap();
-            fault();
-        },
-    )
+    child::run("overflow::the_flags_and_mask_of_the_handler_before_are_respected", || {
+        // SAFETY: all zeroes is a valid action to start from, and the handler keeps to
+        // async-signal-safe calls.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = mask_handler as extern "C" fn(_) as *const () as usize;
+            action.sa_flags = libc::SA_NODEFER | libc::SA_RESETHAND | libc::SA_ONSTACK;
+            libc::sigaddset(&mut action.sa_mask, libc::SIGUSR1);
+            libc::sigaction(libc::SIGSEGV, &action, ptr::null_mut());
+        }
+        install_overflow_handler().unwrap();
+        fault();
+    })
     // Returning to the fault ends the process, because the handler was for one time only.
     .assert_signal(libc::SIGSEGV)
     .assert_says("mask kept");

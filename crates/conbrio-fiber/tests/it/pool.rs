@@ -27,10 +27,7 @@ fn status_kib(field: &str) -> usize {
 }
 
 fn maps() -> usize {
-    std::fs::read_to_string("/proc/self/maps")
-        .unwrap()
-        .lines()
-        .count()
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
 #[test]
@@ -86,10 +83,7 @@ fn the_stack_released_last_comes_back_first() {
     assert!(again.iter().map(Stack::base).eq(bases.into_iter().rev()));
     let large = pool.acquire(1 << 20).unwrap();
     assert_eq!(large.base(), large_base);
-    again
-        .into_iter()
-        .chain([large])
-        .for_each(|stack| pool.release(stack));
+    again.into_iter().chain([large]).for_each(|stack| pool.release(stack));
 }
 
 #[test]
@@ -108,10 +102,7 @@ fn stacks_in_use_never_overlap() {
 #[test]
 fn statistics_count_what_is_there() {
     let mut pool = pool();
-    assert_eq!(
-        (pool.statistics().slabs, pool.statistics().reserved_bytes),
-        (0, 0)
-    );
+    assert_eq!((pool.statistics().slabs, pool.statistics().reserved_bytes), (0, 0));
     let stacks: Vec<Stack> = (0..100).map(|_| pool.acquire(0).unwrap()).collect();
     let before = pool.statistics();
     assert_eq!((before.slabs, before.in_use), (1, 100));
@@ -127,12 +118,7 @@ fn a_stack_of_another_pool_is_refused() {
     let (mut first, mut second) = (pool(), pool());
     let stack = first.acquire(0).unwrap();
     let payload = panic::catch_unwind(AssertUnwindSafe(|| second.release(stack))).unwrap_err();
-    assert!(
-        payload
-            .downcast_ref::<&str>()
-            .unwrap()
-            .contains("another pool")
-    );
+    assert!(payload.downcast_ref::<&str>().unwrap().contains("another pool"));
 }
 
 #[test]
@@ -143,10 +129,7 @@ fn trim_gives_the_memory_of_surplus_stacks_back() {
     stacks.into_iter().for_each(|stack| pool.release(stack));
     let surplus = 490 * (40 << 10);
     let bytes = pool.trim();
-    assert!(
-        (surplus..=510 * (48 << 10)).contains(&bytes),
-        "{bytes} bytes"
-    );
+    assert!((surplus..=510 * (48 << 10)).contains(&bytes), "{bytes} bytes");
     // The ten that were kept hold 16 KiB each, so there is nothing left to give.
     assert_eq!(pool.trim(), 0);
     // The surplus is at the bottom and was zeroed; the guard is still there, and so is the stack.
@@ -155,13 +138,7 @@ fn trim_gives_the_memory_of_surplus_stacks_back() {
         // SAFETY: inside a stack that nothing runs on.
         unsafe { ptr::with_exposed_provenance::<u8>(stack.base() - 1).read() }
     };
-    assert_eq!(
-        stacks
-            .iter()
-            .map(|stack| usize::from(value(stack)))
-            .sum::<usize>(),
-        10
-    );
+    assert_eq!(stacks.iter().map(|stack| usize::from(value(stack))).sum::<usize>(), 10);
     for stack in stacks {
         let mut fiber = Fiber::new(stack, |_| {});
         assert_eq!(fiber.resume(), Resumed::Finished);
@@ -189,10 +166,7 @@ fn a_guard_survives_trimming_and_reuse() {
         stacks.iter().for_each(|stack| touch(stack, 8 << 10));
         stacks.into_iter().for_each(|stack| pool.release(stack));
         assert!(pool.trim() >= 20 * (8 << 10));
-        for stack in (0..20)
-            .map(|_| pool.acquire(0).unwrap())
-            .collect::<Vec<_>>()
-        {
+        for stack in (0..20).map(|_| pool.acquire(0).unwrap()).collect::<Vec<_>>() {
             let start = stack.limit() - stack.guard_bytes();
             for address in (start..stack.limit()).step_by(4096) {
                 assert!(!is_writable(address), "{kind:?}");
@@ -224,14 +198,9 @@ fn a_hundred_thousand_stacks_cost_little_until_they_are_touched() {
     child::run(test, || {
         let mut pool = pool();
         let (maps_before, rss_before) = (maps(), status_kib("VmRSS"));
-        let stacks: Vec<Stack> = (0..100_000)
-            .map(|_| pool.acquire(64 << 10).unwrap())
-            .collect();
+        let stacks: Vec<Stack> = (0..100_000).map(|_| pool.acquire(64 << 10).unwrap()).collect();
         let statistics = pool.statistics();
-        assert_eq!(
-            (statistics.in_use, statistics.guard_kind),
-            (100_000, GuardKind::Madvise)
-        );
+        assert_eq!((statistics.in_use, statistics.guard_kind), (100_000, GuardKind::Madvise));
         // Slabs that touch become one mapping.
         let maps = maps() - maps_before;
         assert!(maps < 100, "{maps} maps");
@@ -254,10 +223,7 @@ fn a_touched_stack_costs_its_pages_and_a_dropped_pool_nothing() {
         stacks.iter().for_each(|stack| touch(stack, 4096));
         // Huge pages would make it gigabytes.
         let rss_kib = status_kib("VmRSS") - rss_before;
-        assert!(
-            (20_000..40_000).contains(&rss_kib),
-            "{rss_kib} KiB for 5,000 pages"
-        );
+        assert!((20_000..40_000).contains(&rss_kib), "{rss_kib} KiB for 5,000 pages");
         assert!(status_kib("VmSize") - size_before > 5 << 20);
         stacks.into_iter().for_each(|stack| pool.release(stack));
         assert!(pool.trim() >= 3_900 * 4096);
@@ -270,21 +236,18 @@ fn a_touched_stack_costs_its_pages_and_a_dropped_pool_nothing() {
 
 #[test]
 fn a_pool_dropped_with_a_stack_in_use_leaks_and_says_so() {
-    child::run(
-        "pool::a_pool_dropped_with_a_stack_in_use_leaks_and_says_so",
-        || {
-            let mut pool = pool();
-            let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |suspender| {
-                let on_stack = [7u8; 100];
-                suspender.suspend();
-                assert_eq!(std::hint::black_box(on_stack), [7; 100]);
-            });
-            assert_eq!(fiber.resume(), Resumed::Suspended);
-            drop(pool);
-            // Its stack is still there.
-            assert_eq!(fiber.resume(), Resumed::Finished);
-        },
-    )
+    child::run("pool::a_pool_dropped_with_a_stack_in_use_leaks_and_says_so", || {
+        let mut pool = pool();
+        let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |suspender| {
+            let on_stack = [7u8; 100];
+            suspender.suspend();
+            assert_eq!(std::hint::black_box(on_stack), [7; 100]);
+        });
+        assert_eq!(fiber.resume(), Resumed::Suspended);
+        drop(pool);
+        // Its stack is still there.
+        assert_eq!(fiber.resume(), Resumed::Finished);
+    })
     .assert_survived()
     .assert_says("conbrio: a stack pool was dropped while 1 of its stacks were in use");
 }

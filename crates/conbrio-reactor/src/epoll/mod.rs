@@ -53,17 +53,9 @@ impl Epoll {
         let timing = Timing::probe(poll.as_fd());
         let notifier =
             Notifier::new().map_err(|error| context("create an eventfd for a reactor", error))?;
-        let bell = pack(Spot {
-            index: RESERVED,
-            generation: 0,
-        });
-        epoll::add(
-            &poll,
-            notifier.as_fd(),
-            bell,
-            EventFlags::IN | EventFlags::ET,
-        )
-        .map_err(|error| context("watch the eventfd of a reactor", error.into()))?;
+        let bell = pack(Spot { index: RESERVED, generation: 0 });
+        epoll::add(&poll, notifier.as_fd(), bell, EventFlags::IN | EventFlags::ET)
+            .map_err(|error| context("watch the eventfd of a reactor", error.into()))?;
         Ok(Epoll {
             shared: Arc::new(Shared::new(poll)),
             notifier,
@@ -189,10 +181,7 @@ impl Epoll {
         };
         self.in_flight.set(self.in_flight.get() - 1);
         count(&self.counters.completed);
-        into.push(Completion {
-            token,
-            outcome: Outcome::Ready,
-        });
+        into.push(Completion { token, outcome: Outcome::Ready });
         true
     }
 
@@ -231,9 +220,7 @@ impl Epoll {
         // If a task here waits in one direction, only the reported direction was useless. If nobody
         // waits here, both were: where a task elsewhere was faster, its direction is no longer
         // reported, but that it woke us is as true.
-        let awaited = BOTH
-            .iter()
-            .any(|direction| slot.side(*direction).waiter.is_some());
+        let awaited = BOTH.iter().any(|direction| slot.side(*direction).waiter.is_some());
         let mut idle = false;
         for direction in BOTH {
             let side = slot.side(direction);
@@ -293,10 +280,7 @@ impl Driver for Epoll {
         };
         let mut slots = self.slots.borrow_mut();
         let slot = slots.at(index);
-        let spot = Spot {
-            index,
-            generation: slot.generation,
-        };
+        let spot = Spot { index, generation: slot.generation };
         if slot.side(direction).waiter.is_some() {
             return Err(busy(source, direction));
         }
@@ -311,11 +295,7 @@ impl Driver for Epoll {
         side.strikes = 0;
         side.waiter = Some(token);
         side.sequence = side.sequence.wrapping_add(1);
-        let ticket = Ticket {
-            spot,
-            sequence: side.sequence,
-            direction,
-        };
+        let ticket = Ticket { spot, sequence: side.sequence, direction };
         if side.ready {
             // No edge would come: it has come already. Callers that attempt first never get here.
             self.early.borrow_mut().push(ticket);
@@ -346,11 +326,7 @@ impl Driver for Epoll {
             return Ok(());
         }
         self.recycle();
-        let timeout = if self.early.borrow().is_empty() {
-            timeout
-        } else {
-            Timeout::Now
-        };
+        let timeout = if self.early.borrow().is_empty() { timeout } else { Timeout::Now };
         self.complete_early(completions);
         count(&self.counters.polls);
         let mut room = self.events.borrow_mut();
@@ -366,11 +342,7 @@ impl Driver for Epoll {
                 continue;
             }
             count(&self.counters.events);
-            self.take_event(
-                spot,
-                EventFlags::from_bits_retain(event.events),
-                completions,
-            );
+            self.take_event(spot, EventFlags::from_bits_retain(event.events), completions);
         }
         Ok(())
     }
@@ -441,10 +413,7 @@ fn pack(spot: Spot) -> EventData {
 }
 
 fn unpack(data: u64) -> Spot {
-    Spot {
-        index: (data >> 32) as u32,
-        generation: data as u32,
-    }
+    Spot { index: (data >> 32) as u32, generation: data as u32 }
 }
 
 fn busy(source: &Source, direction: Direction) -> io::Error {
@@ -501,16 +470,9 @@ mod tests {
 
     #[test]
     fn a_spot_survives_the_kernel() {
-        for spot in [
-            Spot {
-                index: 0,
-                generation: u32::MAX,
-            },
-            Spot {
-                index: RESERVED - 1,
-                generation: 7,
-            },
-        ] {
+        for spot in
+            [Spot { index: 0, generation: u32::MAX }, Spot { index: RESERVED - 1, generation: 7 }]
+        {
             assert_eq!(unpack(pack(spot).u64()), spot);
         }
     }

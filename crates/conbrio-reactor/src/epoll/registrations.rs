@@ -38,11 +38,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(epoll: OwnedFd) -> Shared {
-        Shared {
-            epoll,
-            retired: Mutex::default(),
-            any_retired: AtomicBool::new(false),
-        }
+        Shared { epoll, retired: Mutex::default(), any_retired: AtomicBool::new(false) }
     }
 
     /// The retired slots, locked. Nothing panics while it is held, so that poison means nothing.
@@ -101,11 +97,7 @@ impl Registrations {
 
     /// Adds an entry. The caller is the thread of that reactor, and there is no entry for it yet.
     pub(crate) fn add(&self, shared: &Arc<Shared>, index: u32) {
-        let new = Registration {
-            reactor: Arc::downgrade(shared),
-            index,
-            next: OnceLock::new(),
-        };
+        let new = Registration { reactor: Arc::downgrade(shared), index, next: OnceLock::new() };
         let Err(new) = self.first.set(new) else {
             return;
         };
@@ -143,9 +135,8 @@ impl Registrations {
 
     /// How many entries there are, those of reactors that are gone included.
     pub(crate) fn count(&self) -> usize {
-        let entries = std::iter::successors(self.first.get(), |entry| {
-            entry.next.get().map(|next| &**next)
-        });
+        let entries =
+            std::iter::successors(self.first.get(), |entry| entry.next.get().map(|next| &**next));
         entries.count()
     }
 }

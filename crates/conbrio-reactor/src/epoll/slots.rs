@@ -49,14 +49,7 @@ pub(crate) struct Slots {
 
 impl Side {
     fn new() -> Side {
-        Side {
-            watched: false,
-            ready: true,
-            sticky: false,
-            strikes: 0,
-            sequence: 0,
-            waiter: None,
-        }
+        Side { watched: false, ready: true, sticky: false, strikes: 0, sequence: 0, waiter: None }
     }
 
     /// Whether a system call would find nothing.
@@ -67,10 +60,7 @@ impl Side {
 
     /// Back to a source nobody has seen; the sequence goes on.
     fn reset(&mut self) {
-        *self = Side {
-            sequence: self.sequence,
-            ..Side::new()
-        };
+        *self = Side { sequence: self.sequence, ..Side::new() };
     }
 }
 
@@ -98,24 +88,13 @@ impl Slots {
         let index = self.free.pop().unwrap_or_else(|| {
             let index = u32::try_from(self.slots.len()).unwrap_or(RESERVED);
             // More slots than the limit on open files allows, by a factor of four.
-            assert!(
-                index != RESERVED,
-                "more than 2^32 - 1 sources on one reactor"
-            );
-            self.slots.push(Slot {
-                generation: 0,
-                fd: -1,
-                read: Side::new(),
-                write: Side::new(),
-            });
+            assert!(index != RESERVED, "more than 2^32 - 1 sources on one reactor");
+            self.slots.push(Slot { generation: 0, fd: -1, read: Side::new(), write: Side::new() });
             index
         });
         let slot = &mut self.slots[index as usize];
         slot.fd = fd;
-        Spot {
-            index,
-            generation: slot.generation,
-        }
+        Spot { index, generation: slot.generation }
     }
 
     /// Gives a slot back. Returns how many waits were lost with it: none, unless a contract broke.

@@ -68,15 +68,10 @@ fn wait_nanoseconds(
     timeout: Timeout,
 ) -> io::Result<usize> {
     let span = match timeout {
-        Timeout::Now => Some(KernelTimespec {
-            seconds: 0,
-            nanoseconds: 0,
-        }),
+        Timeout::Now => Some(KernelTimespec { seconds: 0, nanoseconds: 0 }),
         Timeout::After(span) => Some(KernelTimespec {
             // The kernel adds the time of day and saturates; a second poll may come after 2^62 s.
-            seconds: i64::try_from(span.as_secs())
-                .unwrap_or(i64::MAX)
-                .min(i64::MAX >> 1),
+            seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX).min(i64::MAX >> 1),
             nanoseconds: i64::from(span.subsec_nanos()),
         }),
         Timeout::Never => None,
@@ -110,12 +105,7 @@ fn wait_milliseconds(
     };
     // SAFETY: the kernel writes at most `events.len()` events at that address, which is valid.
     let count = unsafe {
-        libc::epoll_wait(
-            epoll.as_raw_fd(),
-            events.as_mut_ptr().cast(),
-            room(events),
-            timeout_ms,
-        )
+        libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr().cast(), room(events), timeout_ms)
     };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
@@ -150,34 +140,20 @@ mod tests {
     fn both_timings_keep_the_lower_bound_and_see_an_event() {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         let event = eventfd(0, EventfdFlags::empty()).unwrap();
-        epoll::add(
-            &poll,
-            &event,
-            epoll::EventData::new_u64(9),
-            epoll::EventFlags::IN,
-        )
-        .unwrap();
+        epoll::add(&poll, &event, epoll::EventData::new_u64(9), epoll::EventFlags::IN).unwrap();
         let mut room = [MaybeUninit::uninit(); 4];
         for timing in [Timing::Milliseconds, Timing::Nanoseconds] {
             let start = Instant::now();
             let span = Duration::from_micros(1_300);
-            let seen = timing
-                .wait(poll.as_fd(), &mut room, Timeout::After(span))
-                .unwrap()
-                .len();
+            let seen = timing.wait(poll.as_fd(), &mut room, Timeout::After(span)).unwrap().len();
             assert!(seen == 0 && start.elapsed() >= span, "{timing:?}");
         }
         rustix::io::write(&event, &1u64.to_ne_bytes()).unwrap();
         for timing in [Timing::Milliseconds, Timing::Nanoseconds] {
-            let seen = timing
-                .wait(poll.as_fd(), &mut room, Timeout::Never)
-                .unwrap();
+            let seen = timing.wait(poll.as_fd(), &mut room, Timeout::Never).unwrap();
             assert_eq!({ seen[0].u64 }, 9, "{timing:?}");
             let longest = Timeout::After(Duration::MAX);
-            assert_eq!(
-                timing.wait(poll.as_fd(), &mut room, longest).unwrap().len(),
-                1
-            );
+            assert_eq!(timing.wait(poll.as_fd(), &mut room, longest).unwrap().len(), 1);
         }
     }
 }

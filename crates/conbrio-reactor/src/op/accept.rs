@@ -27,11 +27,7 @@ pub struct Accept<'a> {
 impl<'a> Accept<'a> {
     /// Accepts one connection from the listener `source`.
     pub fn new(source: &'a Source) -> Accept<'a> {
-        Accept {
-            source,
-            address: MaybeUninit::zeroed(),
-            address_length: 0,
-        }
+        Accept { source, address: MaybeUninit::zeroed(), address_length: 0 }
     }
 }
 
@@ -76,9 +72,7 @@ unsafe impl Operation for Accept<'_> {
 
 impl fmt::Debug for Accept<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accept")
-            .field("source", self.source)
-            .finish_non_exhaustive()
+        f.debug_struct("Accept").field("source", self.source).finish_non_exhaustive()
     }
 }
 

@@ -22,11 +22,7 @@ pub struct Connect<'a> {
 impl<'a> Connect<'a> {
     /// Connects the fresh socket `source` to `address`, of whichever family the socket has.
     pub fn new(source: &'a Source, address: impl Into<SockAddr>) -> Connect<'a> {
-        Connect {
-            source,
-            address: address.into(),
-            is_under_way: false,
-        }
+        Connect { source, address: address.into(), is_under_way: false }
     }
 }
 
@@ -67,9 +63,7 @@ unsafe impl Operation for Connect<'_> {
         if self.is_under_way {
             // Begun by `try_now`: all that is left is to wait. A ring that connects again would
             // get EALREADY.
-            return Request::Ready {
-                events: libc::POLLOUT,
-            };
+            return Request::Ready { events: libc::POLLOUT };
         }
         Request::Connect {
             address: self.address.as_ptr().cast(),

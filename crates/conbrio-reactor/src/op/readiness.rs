@@ -19,18 +19,12 @@ pub struct Readiness<'a> {
 impl<'a> Readiness<'a> {
     /// Until a read would not wait.
     pub fn readable(source: &'a Source) -> Readiness<'a> {
-        Readiness {
-            source,
-            direction: Direction::Read,
-        }
+        Readiness { source, direction: Direction::Read }
     }
 
     /// Until a write would not wait.
     pub fn writable(source: &'a Source) -> Readiness<'a> {
-        Readiness {
-            source,
-            direction: Direction::Write,
-        }
+        Readiness { source, direction: Direction::Write }
     }
 
     fn events(&self) -> PollFlags {
@@ -62,9 +56,7 @@ unsafe impl Operation for Readiness<'_> {
     }
 
     fn request(&mut self) -> Request {
-        Request::Ready {
-            events: self.events().bits() as i16,
-        }
+        Request::Ready { events: self.events().bits() as i16 }
     }
 
     unsafe fn complete(&mut self, raw: i32) -> io::Result<()> {

@@ -19,20 +19,12 @@ pub struct Recv<'a> {
 impl<'a> Recv<'a> {
     /// Receives up to the size of `buffer`.
     pub fn new(source: &'a Source, buffer: &'a mut [u8]) -> Recv<'a> {
-        Recv {
-            source,
-            buffer,
-            flags: RecvFlags::empty(),
-        }
+        Recv { source, buffer, flags: RecvFlags::empty() }
     }
 
     /// Copies what is there and leaves it for the next receive.
     pub fn peek(source: &'a Source, buffer: &'a mut [u8]) -> Recv<'a> {
-        Recv {
-            source,
-            buffer,
-            flags: RecvFlags::PEEK,
-        }
+        Recv { source, buffer, flags: RecvFlags::PEEK }
     }
 }
 
@@ -108,10 +100,7 @@ unsafe impl Operation for Read<'_> {
     }
 
     fn request(&mut self) -> Request {
-        Request::Read {
-            buffer: self.buffer.as_mut_ptr(),
-            length: self.buffer.len(),
-        }
+        Request::Read { buffer: self.buffer.as_mut_ptr(), length: self.buffer.len() }
     }
 
     unsafe fn complete(&mut self, raw: i32) -> io::Result<usize> {

@@ -17,10 +17,7 @@ impl<'a, 'b> RecvVectored<'a, 'b> {
     /// Receives up to the size of all `buffers`; of more than 1024 it fills the first 1024.
     pub fn new(source: &'a Source, buffers: &'a mut [IoSliceMut<'b>]) -> RecvVectored<'a, 'b> {
         let used = buffers.len().min(BUFFERS_MAX);
-        RecvVectored {
-            source,
-            buffers: &mut buffers[..used],
-        }
+        RecvVectored { source, buffers: &mut buffers[..used] }
     }
 }
 

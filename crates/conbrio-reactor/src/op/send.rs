@@ -94,10 +94,7 @@ unsafe impl Operation for Write<'_> {
     }
 
     fn request(&mut self) -> Request {
-        Request::Write {
-            buffer: self.data.as_ptr(),
-            length: self.data.len(),
-        }
+        Request::Write { buffer: self.data.as_ptr(), length: self.data.len() }
     }
 
     unsafe fn complete(&mut self, raw: i32) -> io::Result<usize> {

@@ -23,11 +23,7 @@ impl<'a, 'b> SendVectored<'a, 'b> {
     /// Sends as much of `buffers` as the socket takes; of more than 1024 it sends the first 1024.
     pub fn new(source: &'a Source, buffers: &'a [IoSlice<'b>]) -> SendVectored<'a, 'b> {
         let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
-        SendVectored {
-            source,
-            buffers,
-            message: MaybeUninit::uninit(),
-        }
+        SendVectored { source, buffers, message: MaybeUninit::uninit() }
     }
 }
 
@@ -47,12 +43,7 @@ unsafe impl Operation for SendVectored<'_, '_> {
     fn try_now(&mut self) -> io::Result<usize> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let mut control = SendAncillaryBuffer::default();
-        Ok(rustix::net::sendmsg(
-            self.source,
-            self.buffers,
-            &mut control,
-            flags,
-        )?)
+        Ok(rustix::net::sendmsg(self.source, self.buffers, &mut control, flags)?)
     }
 
     fn drained(&self, count: &usize) -> bool {
@@ -66,10 +57,7 @@ unsafe impl Operation for SendVectored<'_, '_> {
         message.msg_iov = self.buffers.as_ptr().cast_mut().cast();
         message.msg_iovlen = self.buffers.len() as _;
         let message = ptr::from_ref(self.message.write(message));
-        Request::SendMessage {
-            message,
-            flags: SendFlags::NOSIGNAL.bits(),
-        }
+        Request::SendMessage { message, flags: SendFlags::NOSIGNAL.bits() }
     }
 
     unsafe fn complete(&mut self, raw: i32) -> io::Result<usize> {

@@ -42,9 +42,7 @@ fn receive(reactor: &Reactor, ours: &Source) -> std::io::Result<Vec<u8>> {
 }
 
 fn reset(peer: TcpStream) {
-    SockRef::from(&peer)
-        .set_linger(Some(std::time::Duration::ZERO))
-        .unwrap();
+    SockRef::from(&peer).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(peer);
 }
 
@@ -113,10 +111,7 @@ fn a_reset_while_waiting_is_an_error(make: Make) {
     let reactor = make();
     let (ours, peer) = tcp_and_peer();
     wait_while(&reactor, &ours, || reset(peer));
-    assert_eq!(
-        receive(&reactor, &ours).unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(receive(&reactor, &ours).unwrap_err().kind(), ErrorKind::ConnectionReset);
     let error = finish(&reactor, &mut op::Send::new(&ours, b"x")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
@@ -127,10 +122,7 @@ fn a_reset_behind_data_is_seen(make: Make) {
     wait_while(&reactor, &ours, || peer.write_all(b"last").unwrap());
     assert_eq!(receive(&reactor, &ours).unwrap(), b"last");
     reset(peer);
-    assert_eq!(
-        receive(&reactor, &ours).unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(receive(&reactor, &ours).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 fn a_reset_ends_a_wait_to_write(make: Make) {
@@ -145,21 +137,13 @@ fn a_reset_ends_a_wait_to_write(make: Make) {
     reset(peer);
     assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
     let error = finish(&reactor, &mut send).unwrap_err();
-    assert!(
-        matches!(
-            error.kind(),
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-        ),
-        "{error}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
 }
 
 fn our_own_shutdown_ends_our_wait(make: Make) {
     let reactor = make();
     let (ours, _peer) = tcp_and_peer();
-    wait_while(&reactor, &ours, || {
-        os::shutdown(&ours, Shutdown::Both).unwrap()
-    });
+    wait_while(&reactor, &ours, || os::shutdown(&ours, Shutdown::Both).unwrap());
     assert_eq!(receive(&reactor, &ours).unwrap(), b"");
 }
 
@@ -193,9 +177,7 @@ fn random_writers_are_read_to_the_end(make: Make) {
     for seed in 0..60 {
         let mut chance = Chance::new(seed);
         let (ours, mut peer) = tcp_and_peer();
-        let sizes: Vec<usize> = (0..chance.below(20))
-            .map(|_| 1 + chance.below(9000))
-            .collect();
+        let sizes: Vec<usize> = (0..chance.below(20)).map(|_| 1 + chance.below(9000)).collect();
         let expected: usize = sizes.iter().sum();
         let gentle = chance.below(2) == 0;
         let writer = thread::spawn(move || {
@@ -247,8 +229,5 @@ fn a_pipe_breaks_when_its_reader_goes(make: Make) {
     submit(&reactor, &mut writing, Token(1)).unwrap();
     drop(read);
     assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
-    assert_eq!(
-        finish(&reactor, &mut writing).unwrap_err().kind(),
-        ErrorKind::BrokenPipe
-    );
+    assert_eq!(finish(&reactor, &mut writing).unwrap_err().kind(), ErrorKind::BrokenPipe);
 }

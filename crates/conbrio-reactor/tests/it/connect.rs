@@ -71,11 +71,7 @@ fn an_accepted_fd_is_non_blocking_and_close_on_exec(make: Make) {
     let _client = connect(&reactor, address).unwrap();
     let plain = finish(&reactor, &mut op::AcceptFd::new(&listener)).unwrap();
     for fd in [accepted.as_fd(), plain.as_fd()] {
-        assert!(
-            rustix::io::fcntl_getfd(fd)
-                .unwrap()
-                .contains(FdFlags::CLOEXEC)
-        );
+        assert!(rustix::io::fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
         let flags = rustix::fs::fcntl_getfl(fd).unwrap();
         assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
     }
@@ -85,9 +81,7 @@ fn an_accepted_fd_is_non_blocking_and_close_on_exec(make: Make) {
 fn closed_port() -> (SocketAddr, Source) {
     // Bound without listening: it refuses, and nobody else can take it meanwhile.
     let socket = os::tcp_socket(localhost()).unwrap();
-    socket2::SockRef::from(&socket)
-        .bind(&localhost().into())
-        .unwrap();
+    socket2::SockRef::from(&socket).bind(&localhost().into()).unwrap();
     (os::local_address(&socket).unwrap(), socket)
 }
 
@@ -124,10 +118,7 @@ fn a_connect_that_was_refused_can_be_followed_by_another(make: Make) {
     assert_eq!(peer, os::local_address(&socket).unwrap());
     // The hang-up of the unconnected time must not make the stream look ended.
     let mut buffer = [0; 4];
-    assert!(matches!(
-        reactor.attempt(&mut op::Recv::new(&socket, &mut buffer)),
-        Attempt::Wait
-    ));
+    assert!(matches!(reactor.attempt(&mut op::Recv::new(&socket, &mut buffer)), Attempt::Wait));
 }
 
 fn unix_path(name: &str) -> std::path::PathBuf {
@@ -142,21 +133,11 @@ fn unix_sockets_connect_by_path(make: Make) {
     let path = unix_path("connect");
     let listener = os::unix_listener(&path, 4).unwrap();
     let client = os::unix_socket().unwrap();
-    finish(
-        &reactor,
-        &mut op::Connect::new(&client, SockAddr::unix(&path).unwrap()),
-    )
-    .unwrap();
+    finish(&reactor, &mut op::Connect::new(&client, SockAddr::unix(&path).unwrap())).unwrap();
     let server = Source::new(finish(&reactor, &mut op::AcceptFd::new(&listener)).unwrap());
-    assert_eq!(
-        finish(&reactor, &mut op::Send::new(&client, b"hi")).unwrap(),
-        2
-    );
+    assert_eq!(finish(&reactor, &mut op::Send::new(&client, b"hi")).unwrap(), 2);
     let mut buffer = [0; 4];
-    assert_eq!(
-        finish(&reactor, &mut op::Recv::new(&server, &mut buffer)).unwrap(),
-        2
-    );
+    assert_eq!(finish(&reactor, &mut op::Recv::new(&server, &mut buffer)).unwrap(), 2);
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
 
@@ -184,11 +165,7 @@ fn accept_with_address_says_so_for_a_unix_listener(make: Make) {
     let path = unix_path("accept");
     let listener = os::unix_listener(&path, 4).unwrap();
     let client = os::unix_socket().unwrap();
-    finish(
-        &reactor,
-        &mut op::Connect::new(&client, SockAddr::unix(&path).unwrap()),
-    )
-    .unwrap();
+    finish(&reactor, &mut op::Connect::new(&client, SockAddr::unix(&path).unwrap())).unwrap();
     let mut accept = op::Accept::new(&listener);
     let error = accept.try_now().unwrap_err();
     assert!(error.to_string().contains("AcceptFd"), "{error}");
@@ -199,10 +176,5 @@ fn an_address_in_use_is_named(_make: Make) {
     let (_listener, address) = listener();
     let error = os::tcp_listener(address, os::ListenOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("listen on {address}: ")),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with(&format!("listen on {address}: ")), "{error}");
 }

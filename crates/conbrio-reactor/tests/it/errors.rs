@@ -89,10 +89,7 @@ fn running_out_of_fds_is_an_error_everywhere(make: Make) {
     if !is_child() {
         let child = in_child("errors::epoll::running_out_of_fds_is_an_error_everywhere");
         let said = String::from_utf8_lossy(&child.stdout);
-        assert!(
-            child.status.success() && said.contains("1 passed"),
-            "{child:?}"
-        );
+        assert!(child.status.success() && said.contains("1 passed"), "{child:?}");
         return;
     }
     let reactor = make();
@@ -110,27 +107,15 @@ fn running_out_of_fds_is_an_error_everywhere(make: Make) {
     let named = |error: std::io::Error, what: &str| {
         assert!(error.to_string().starts_with(what), "{error}");
         let cause = std::error::Error::source(error.get_ref().unwrap()).unwrap();
-        assert_eq!(
-            cause
-                .downcast_ref::<std::io::Error>()
-                .unwrap()
-                .raw_os_error(),
-            emfile
-        );
+        assert_eq!(cause.downcast_ref::<std::io::Error>().unwrap().raw_os_error(), emfile);
     };
     let old = getrlimit(Resource::Nofile);
     let lowest_free = rustix::io::dup(&listener).unwrap();
     let floor = std::os::fd::AsRawFd::as_raw_fd(&lowest_free) as u64;
     drop(lowest_free);
     let limit = |room| {
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(floor + room),
-                maximum: old.maximum,
-            },
-        )
-        .unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(floor + room), maximum: old.maximum })
+            .unwrap();
     };
     limit(0);
     // The operation's own error is the system's, for callers who look at its number.
@@ -140,24 +125,12 @@ fn running_out_of_fds_is_an_error_everywhere(make: Make) {
         };
         assert_eq!(error.raw_os_error(), emfile);
     }
-    named(
-        Reactor::new(Choice::Auto).unwrap_err(),
-        "create an epoll instance: ",
-    );
-    named(
-        os::unix_pair().unwrap_err(),
-        "open a pair of unix sockets: ",
-    );
+    named(Reactor::new(Choice::Auto).unwrap_err(), "create an epoll instance: ");
+    named(os::unix_pair().unwrap_err(), "open a pair of unix sockets: ");
     named(os::pipe().unwrap_err(), "open a pipe: ");
-    named(
-        os::tcp_listener(address, options).unwrap_err(),
-        "listen on 127.0.0.1:",
-    );
+    named(os::tcp_listener(address, options).unwrap_err(), "listen on 127.0.0.1:");
     limit(1);
-    named(
-        Reactor::new(Choice::Auto).unwrap_err(),
-        "create an eventfd for a reactor: ",
-    );
+    named(Reactor::new(Choice::Auto).unwrap_err(), "create an eventfd for a reactor: ");
     // The connection has waited in the queue, and no edge was needed to find it again.
     done(reactor.attempt(&mut accept));
 }
@@ -165,10 +138,7 @@ fn running_out_of_fds_is_an_error_everywhere(make: Make) {
 fn a_reactor_tells_what_it_is(make: Make) {
     let reactor = make();
     let info = reactor.info();
-    assert!(
-        !info.backend.is_empty() && !info.reason.is_empty(),
-        "{info:?}"
-    );
+    assert!(!info.backend.is_empty() && !info.reason.is_empty(), "{info:?}");
     let text = format!("{reactor:?} {:?}", reactor.notifier());
     assert!(text.contains("Reactor") && text.contains("Notifier"));
     let (left, _right) = os::unix_pair().unwrap();

@@ -61,9 +61,7 @@ fn a_source_may_go_on_another_thread(make: Make) {
         let ticket = submit(&reactor, &mut op::Readiness::readable(&right), Token(2)).unwrap();
         let mut completions = Vec::new();
         while completions.is_empty() {
-            reactor
-                .poll(Timeout::After(LOST), &mut completions)
-                .unwrap();
+            reactor.poll(Timeout::After(LOST), &mut completions).unwrap();
         }
         // The other end has gone, which is what `right` waited for.
         assert_eq!(completions[0].token, Token(2));
@@ -95,19 +93,13 @@ fn expect_silence(reactor: &Reactor, act: impl FnOnce()) {
     submit(reactor, &mut readable, Token(77)).unwrap();
     // Its own registration reports that it is writable.
     let mut completions = Vec::new();
-    reactor
-        .poll(Timeout::After(LOST), &mut completions)
-        .unwrap();
+    reactor.poll(Timeout::After(LOST), &mut completions).unwrap();
     assert!(completions.is_empty());
     let before = reactor.statistics().events;
     act();
     assert_eq!(done(reactor.attempt(&mut op::Send::new(&other, b"x"))), 1);
     assert_eq!(wait_for(reactor, Token(77)), Outcome::Ready);
-    assert_eq!(
-        reactor.statistics().events,
-        before + 1,
-        "a closed source reported something"
-    );
+    assert_eq!(reactor.statistics().events, before + 1, "a closed source reported something");
 }
 
 fn a_duplicate_of_a_closed_source_reports_nothing(make: Make) {
@@ -161,8 +153,6 @@ fn slots_are_used_again(make: Make) {
         let ticket = submit(&reactor, &mut op::Readiness::readable(&left), Token(1)).unwrap();
         assert_eq!(reactor.cancel(ticket), Cancel::Done);
         assert_eq!(reactor.statistics().sources, 1);
-        reactor
-            .poll(Timeout::After(Duration::ZERO), &mut Vec::new())
-            .unwrap();
+        reactor.poll(Timeout::After(Duration::ZERO), &mut Vec::new()).unwrap();
     }
 }

@@ -106,9 +106,7 @@ fn a_notifier_outlives_its_reactor(make: Make) {
     // Nor does it reach a reactor that came after.
     let later = make();
     let start = Instant::now();
-    later
-        .poll(Timeout::After(Duration::from_millis(2)), &mut Vec::new())
-        .unwrap();
+    later.poll(Timeout::After(Duration::from_millis(2)), &mut Vec::new()).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(2));
     assert_eq!(later.statistics().notified, 0);
 }

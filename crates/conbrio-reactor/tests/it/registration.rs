@@ -74,10 +74,7 @@ fn what_is_left_behind_falls_silent(make: Make) {
     }
     let useless = a.statistics().useless_events - before.useless_events;
     // Each drain brings one useless event of its own pair.
-    assert!(
-        useless <= 100 + 10,
-        "{useless} events for a stream that has moved away"
-    );
+    assert!(useless <= 100 + 10, "{useless} events for a stream that has moved away");
     assert_eq!(a.statistics().changes - before.changes, 1);
 }
 

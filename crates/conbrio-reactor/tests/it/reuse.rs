@@ -35,9 +35,7 @@ fn closing_from_another_thread_wakes_nobody_wrongly(make: Make) {
     thread::scope(|scope| {
         scope.spawn(move || receive.iter().for_each(drop));
         let reactor = make();
-        random_lives(&reactor, Chance::new(4), 10_000, |source| {
-            send.send(source).unwrap()
-        });
+        random_lives(&reactor, Chance::new(4), 10_000, |source| send.send(source).unwrap());
         drop(send);
     });
 }
@@ -55,12 +53,7 @@ fn random_lives(reactor: &Reactor, mut chance: Chance, steps: usize, close: impl
                 let (ours, peer) = os::unix_pair().unwrap();
                 *numbers.entry(ours.as_raw_fd()).or_default() += 1;
                 let ours = Box::new(ours);
-                lives.push(Life {
-                    ours,
-                    peer: peer.into_fd(),
-                    wait: None,
-                    unread: 0,
-                });
+                lives.push(Life { ours, peer: peer.into_fd(), wait: None, unread: 0 });
             }
             3 if !lives.is_empty() => {
                 let life = lives.swap_remove(chance.below(lives.len()));
@@ -97,11 +90,7 @@ fn random_lives(reactor: &Reactor, mut chance: Chance, steps: usize, close: impl
         }
     }
     let lived: usize = numbers.values().sum();
-    assert!(
-        lived > 2 * numbers.len(),
-        "{lived} sources had {} fd numbers",
-        numbers.len()
-    );
+    assert!(lived > 2 * numbers.len(), "{lived} sources had {} fd numbers", numbers.len());
     for life in lives {
         if let Some((_, ticket)) = life.wait {
             assert_eq!(reactor.cancel(ticket), Cancel::Done);
@@ -131,16 +120,11 @@ fn wait_or_read(reactor: &Reactor, life: &mut Life, token: Token) {
 
 /// Polls, and checks that exactly those wake who wait and have something.
 fn absorb(reactor: &Reactor, lives: &mut [Life]) {
-    let due = lives
-        .iter()
-        .filter(|life| life.wait.is_some() && life.unread > 0)
-        .count();
+    let due = lives.iter().filter(|life| life.wait.is_some() && life.unread > 0).count();
     let mut completions = Vec::new();
     while completions.len() < due {
         let before = completions.len();
-        reactor
-            .poll(Timeout::After(LOST), &mut completions)
-            .unwrap();
+        reactor.poll(Timeout::After(LOST), &mut completions).unwrap();
         assert!(completions.len() > before || due == 0 || before < due);
     }
     reactor.poll(Timeout::Now, &mut completions).unwrap();

@@ -11,22 +11,14 @@ use socket2::SockAddr;
 /// Performs the request with blocking system calls and returns what a completion would carry.
 fn perform(fd: RawFd, request: &Request) -> i32 {
     let poll = |events: i16| {
-        let mut poll = libc::pollfd {
-            fd,
-            events,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd, events, revents: 0 };
         // SAFETY: one valid `pollfd`.
         unsafe { libc::poll(&mut poll, 1, 30_000) }
     };
     // SAFETY: the contract of `Operation::request`: the pointers are valid until the completion.
     let result = unsafe {
         match *request {
-            Request::Recv {
-                buffer,
-                length,
-                flags,
-            } => {
+            Request::Recv { buffer, length, flags } => {
                 poll(libc::POLLIN);
                 libc::recv(fd, buffer.cast(), length, flags as i32)
             }
@@ -38,31 +30,24 @@ fn perform(fd: RawFd, request: &Request) -> i32 {
                 poll(libc::POLLIN);
                 libc::readv(fd, buffers, count as i32)
             }
-            Request::Send {
-                buffer,
-                length,
-                flags,
-            } => libc::send(fd, buffer.cast(), length, flags as i32),
+            Request::Send { buffer, length, flags } => {
+                libc::send(fd, buffer.cast(), length, flags as i32)
+            }
             Request::Write { buffer, length } => libc::write(fd, buffer.cast(), length),
             Request::SendMessage { message, flags } => libc::sendmsg(fd, message, flags as i32),
-            Request::Accept {
-                address,
-                address_length,
-                flags,
-            } => {
+            Request::Accept { address, address_length, flags } => {
                 poll(libc::POLLIN);
                 libc::accept4(fd, address, address_length, flags) as isize
             }
-            Request::Connect {
-                address,
-                address_length,
-            } => match libc::connect(fd, address, address_length) {
-                -1 if last_error() == libc::EINPROGRESS => {
-                    poll(libc::POLLOUT);
-                    libc::connect(fd, address, address_length) as isize
+            Request::Connect { address, address_length } => {
+                match libc::connect(fd, address, address_length) {
+                    -1 if last_error() == libc::EINPROGRESS => {
+                        poll(libc::POLLOUT);
+                        libc::connect(fd, address, address_length) as isize
+                    }
+                    result => result as isize,
                 }
-                result => result as isize,
-            },
+            }
             Request::Ready { events } => poll(events) as isize,
             ref other => panic!("a request that this test does not know: {other:?}"),
         }
@@ -74,9 +59,7 @@ fn perform(fd: RawFd, request: &Request) -> i32 {
 }
 
 fn last_error() -> i32 {
-    std::io::Error::last_os_error()
-        .raw_os_error()
-        .expect("an errno")
+    std::io::Error::last_os_error().raw_os_error().expect("an errno")
 }
 
 fn by_request<O: Operation>(op: &mut O) -> std::io::Result<O::Output> {
@@ -92,39 +75,21 @@ fn transfers_complete_with_their_counts() {
     let (left, right) = os::unix_pair().unwrap();
     assert_eq!(by_request(&mut op::Send::new(&left, b"hello ")).unwrap(), 6);
     let parts = [IoSlice::new(b"big "), IoSlice::new(b"world")];
-    assert_eq!(
-        by_request(&mut op::SendVectored::new(&left, &parts)).unwrap(),
-        9
-    );
+    assert_eq!(by_request(&mut op::SendVectored::new(&left, &parts)).unwrap(), 9);
     by_request(&mut op::Readiness::readable(&right)).unwrap();
     let mut buffer = [0; 6];
-    assert_eq!(
-        by_request(&mut op::Recv::peek(&right, &mut buffer)).unwrap(),
-        6
-    );
-    assert_eq!(
-        by_request(&mut op::Recv::new(&right, &mut buffer)).unwrap(),
-        6
-    );
+    assert_eq!(by_request(&mut op::Recv::peek(&right, &mut buffer)).unwrap(), 6);
+    assert_eq!(by_request(&mut op::Recv::new(&right, &mut buffer)).unwrap(), 6);
     assert_eq!(&buffer, b"hello ");
     let (mut one, mut two) = ([0; 4], [0; 9]);
     let mut list = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
-    assert_eq!(
-        by_request(&mut op::RecvVectored::new(&right, &mut list)).unwrap(),
-        9
-    );
+    assert_eq!(by_request(&mut op::RecvVectored::new(&right, &mut list)).unwrap(), 9);
     assert_eq!((&one, &two[..5]), (b"big ", &b"world"[..]));
     let (read, write) = os::pipe().unwrap();
     assert_eq!(by_request(&mut op::Write::new(&write, b"pipe")).unwrap(), 4);
-    assert_eq!(
-        by_request(&mut op::Read::new(&read, &mut buffer)).unwrap(),
-        4
-    );
+    assert_eq!(by_request(&mut op::Read::new(&read, &mut buffer)).unwrap(), 4);
     drop(left);
-    assert_eq!(
-        by_request(&mut op::Recv::new(&right, &mut buffer)).unwrap(),
-        0
-    );
+    assert_eq!(by_request(&mut op::Recv::new(&right, &mut buffer)).unwrap(), 0);
 }
 
 #[test]

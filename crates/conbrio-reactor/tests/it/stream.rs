@@ -87,10 +87,7 @@ fn converse(reactor: &Reactor, flows: &mut [Flow<'_>]) {
     let mut runnable: Vec<Token> = flows.iter().flat_map(|flow| flow.tokens).collect();
     while open > 0 {
         for token in std::mem::take(&mut runnable) {
-            let flow = flows
-                .iter_mut()
-                .find(|flow| flow.tokens.contains(&token))
-                .unwrap();
+            let flow = flows.iter_mut().find(|flow| flow.tokens.contains(&token)).unwrap();
             let finished = if flow.tokens[0] == token {
                 flow.send(reactor, &mut chance)
             } else {
@@ -113,26 +110,11 @@ fn both_ways(make: Make, left: &Source, right: &Source) {
         SockRef::from(source).set_send_buffer_size(8192).unwrap();
     }
     let mut flows = [
-        Flow {
-            from: left,
-            to: right,
-            sent: 0,
-            received: 0,
-            tokens: [Token(1), Token(2)],
-        },
-        Flow {
-            from: right,
-            to: left,
-            sent: 0,
-            received: 0,
-            tokens: [Token(3), Token(4)],
-        },
+        Flow { from: left, to: right, sent: 0, received: 0, tokens: [Token(1), Token(2)] },
+        Flow { from: right, to: left, sent: 0, received: 0, tokens: [Token(3), Token(4)] },
     ];
     converse(&reactor, &mut flows);
-    assert!(
-        reactor.statistics().submitted > 10,
-        "the buffers were never full"
-    );
+    assert!(reactor.statistics().submitted > 10, "the buffers were never full");
 }
 
 fn a_megabyte_goes_both_ways_over_tcp(make: Make) {
@@ -148,13 +130,8 @@ fn a_megabyte_goes_both_ways_over_unix_sockets(make: Make) {
 fn a_megabyte_goes_through_a_pipe(make: Make) {
     let reactor = make();
     let (read, write) = os::pipe().unwrap();
-    let mut flows = [Flow {
-        from: &write,
-        to: &read,
-        sent: 0,
-        received: 0,
-        tokens: [Token(1), Token(2)],
-    }];
+    let mut flows =
+        [Flow { from: &write, to: &read, sent: 0, received: 0, tokens: [Token(1), Token(2)] }];
     converse(&reactor, &mut flows);
 }
 
@@ -167,10 +144,7 @@ fn peek_leaves_the_bytes(make: Make) {
         let count = finish(&reactor, &mut op::Recv::peek(&ours, &mut buffer)).unwrap();
         assert_eq!(&buffer[..count], b"hello");
     }
-    assert_eq!(
-        finish(&reactor, &mut op::Recv::new(&ours, &mut buffer)).unwrap(),
-        5
-    );
+    assert_eq!(finish(&reactor, &mut op::Recv::new(&ours, &mut buffer)).unwrap(), 5);
 }
 
 fn a_short_peek_does_not_hide_the_bytes(make: Make) {
@@ -184,10 +158,7 @@ fn a_short_peek_does_not_hide_the_bytes(make: Make) {
     assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
     assert_eq!(done(reactor.attempt(&mut peek)), 5);
     // No edge comes for bytes that are there already: this must not be skipped.
-    assert_eq!(
-        done(reactor.attempt(&mut op::Recv::new(&ours, &mut buffer))),
-        5
-    );
+    assert_eq!(done(reactor.attempt(&mut op::Recv::new(&ours, &mut buffer))), 5);
 }
 
 fn vectored_transfers_keep_the_order(make: Make) {
@@ -198,11 +169,7 @@ fn vectored_transfers_keep_the_order(make: Make) {
     let mut receive = op::RecvVectored::new(&right, &mut list);
     assert!(matches!(reactor.attempt(&mut receive), Attempt::Wait));
     submit(&reactor, &mut receive, Token(1)).unwrap();
-    let parts = [
-        IoSlice::new(b"ab"),
-        IoSlice::new(b""),
-        IoSlice::new(b"cdefg"),
-    ];
+    let parts = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cdefg")];
     assert_eq!(finish_send(&reactor, &left, &parts), 7);
     let count = loop {
         assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
@@ -250,10 +217,7 @@ fn a_short_read_on_tcp_saves_the_next_system_call(make: Make) {
     assert_eq!(finish(&reactor, &mut receive).unwrap(), 5);
     receive.calls = 0;
     assert!(matches!(reactor.attempt(&mut receive), Attempt::Wait));
-    assert_eq!(
-        receive.calls, 0,
-        "asked a socket that a short read had emptied"
-    );
+    assert_eq!(receive.calls, 0, "asked a socket that a short read had emptied");
     peer.write_all(b"again").unwrap();
     assert_eq!(finish(&reactor, &mut receive).unwrap(), 5);
     assert_eq!(receive.calls, 1);
@@ -299,22 +263,12 @@ fn a_first_read_that_succeeds_registers_nothing(make: Make) {
     peer.write_all(b"GET").unwrap();
     let mut buffer = [0; 3];
     let count = finish(&reactor, &mut op::Recv::new(&ours, &mut buffer)).unwrap();
-    assert_eq!(
-        finish(&reactor, &mut op::Send::new(&ours, b"200")).unwrap(),
-        count
-    );
+    assert_eq!(finish(&reactor, &mut op::Send::new(&ours, b"200")).unwrap(), count);
     drop(ours);
     peer.read_exact(&mut buffer).unwrap();
     assert_eq!(&buffer, b"200");
     let statistics = reactor.statistics();
-    assert_eq!(
-        (
-            statistics.registrations,
-            statistics.polls,
-            statistics.sources
-        ),
-        (0, 0, 0)
-    );
+    assert_eq!((statistics.registrations, statistics.polls, statistics.sources), (0, 0, 0));
 }
 
 /// An operation whose first call starts something, as connect does.
@@ -337,9 +291,7 @@ unsafe impl Operation for Starts<'_> {
         self.1
     }
     fn request(&mut self) -> Request {
-        Request::Ready {
-            events: libc::POLLOUT,
-        }
+        Request::Ready { events: libc::POLLOUT }
     }
     unsafe fn complete(&mut self, _raw: i32) -> std::io::Result<()> {
         Ok(())

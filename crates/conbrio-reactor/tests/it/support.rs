@@ -63,9 +63,7 @@ pub(crate) fn wait_some(reactor: &Reactor) -> Vec<Completion> {
             eprintln!("a wake-up was lost: {:?}", reactor.statistics());
             std::process::exit(101);
         }
-        reactor
-            .poll(Timeout::After(LOST), &mut completions)
-            .expect("poll");
+        reactor.poll(Timeout::After(LOST), &mut completions).expect("poll");
     }
     completions
 }
@@ -124,9 +122,7 @@ pub(crate) struct Chance(u64);
 impl Chance {
     /// The seed is printed when the test fails; `CONBRIO_SEED` replaces it.
     pub(crate) fn new(default: u64) -> Chance {
-        let seed = std::env::var("CONBRIO_SEED")
-            .ok()
-            .and_then(|seed| seed.parse().ok());
+        let seed = std::env::var("CONBRIO_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or(default);
         println!("seed {seed}");
         Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)

@@ -34,9 +34,7 @@ fn receive_all(reactor: &Reactor, from: &Source, expected: &[u8], size: usize) {
 }
 
 fn data(seed: usize) -> Vec<u8> {
-    (0..2 << 20)
-        .map(|at: usize| (at.wrapping_mul(37) ^ (at >> 9) ^ seed) as u8)
-        .collect()
+    (0..2 << 20).map(|at: usize| (at.wrapping_mul(37) ^ (at >> 9) ^ seed) as u8).collect()
 }
 
 /// The peer echoes; one thread writes, another reads what comes back.
@@ -54,9 +52,7 @@ fn halves_live_on_two_reactors_under_load(make: Make) {
         let writer = scope.spawn(|| send_all(&make(), &ours, &data));
         receive_all(&make(), &ours, &data, 3000);
         writer.join().unwrap();
-        SockRef::from(&ours)
-            .shutdown(std::net::Shutdown::Write)
-            .unwrap();
+        SockRef::from(&ours).shutdown(std::net::Shutdown::Write).unwrap();
     });
 }
 
@@ -64,9 +60,7 @@ fn both_ends_with_halves_on_four_reactors(make: Make) {
     let (left, right) = tcp_pair();
     let (there, back) = (data(1), data(2));
     for source in [&left, &right] {
-        SockRef::from(source)
-            .set_send_buffer_size(16 << 10)
-            .unwrap();
+        SockRef::from(source).set_send_buffer_size(16 << 10).unwrap();
     }
     thread::scope(|scope| {
         scope.spawn(|| send_all(&make(), &left, &there));

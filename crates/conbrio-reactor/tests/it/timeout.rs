@@ -21,11 +21,7 @@ fn a_poll_never_ends_before_its_time(make: Make) {
         let span = Duration::from_micros(micros);
         let start = Instant::now();
         reactor.poll(Timeout::After(span), &mut Vec::new()).unwrap();
-        assert!(
-            start.elapsed() >= span,
-            "{span:?} took {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() >= span, "{span:?} took {:?}", start.elapsed());
     }
 }
 
@@ -43,10 +39,7 @@ fn a_fraction_of_a_millisecond_is_kept(make: Make) {
         start.elapsed()
     });
     let shortest = shortest.min().unwrap();
-    assert!(
-        shortest >= span && shortest < Duration::from_micros(900),
-        "{shortest:?}"
-    );
+    assert!(shortest >= span && shortest < Duration::from_micros(900), "{shortest:?}");
 }
 
 fn now_does_not_sleep(make: Make) {
@@ -72,11 +65,9 @@ fn now_with_nothing_in_flight_makes_no_system_call(make: Make) {
 
 fn the_longest_timeouts_are_taken(make: Make) {
     let reactor = make();
-    for span in [
-        Duration::MAX,
-        Duration::from_secs(u64::from(u32::MAX)),
-        Duration::from_secs(1 << 40),
-    ] {
+    for span in
+        [Duration::MAX, Duration::from_secs(u64::from(u32::MAX)), Duration::from_secs(1 << 40)]
+    {
         reactor.notifier().notify();
         reactor.poll(Timeout::After(span), &mut Vec::new()).unwrap();
     }
@@ -91,9 +82,7 @@ fn what_is_ready_comes_before_the_timeout(make: Make) {
     done(reactor.attempt(&mut op::Send::new(&right, b"x")));
     let start = Instant::now();
     let mut completions = Vec::new();
-    reactor
-        .poll(Timeout::After(LOST), &mut completions)
-        .unwrap();
+    reactor.poll(Timeout::After(LOST), &mut completions).unwrap();
     assert_eq!(completions.len(), 1);
     assert!(start.elapsed() < LOST);
     done(reactor.attempt(&mut readable));

@@ -45,7 +45,7 @@ impl Folder {
         let mut answer = self.find(request).unwrap_or_else(|error| {
             Response::of_status(match Errno::from_io_error(&error) {
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Status::NOT_FOUND,
-                Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN) => Status::SERVICE_UNAVAILABLE,
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Status::SERVICE_UNAVAILABLE,
                 Some(Errno::IO) | None => Status::INTERNAL_SERVER_ERROR,
                 // No permission, a way out of the folder (`XDEV`), a socket (`NXIO`), and so on.
                 Some(_) => Status::FORBIDDEN,
@@ -65,8 +65,7 @@ impl Folder {
             (false, false) => of_file(found, path, request),
             (false, true) => Err(Errno::NOTDIR.into()),
             (true, false) => {
-                let query =
-                    request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+                let query = request.uri().query().map_or_else(String::new, |it| format!("?{it}"));
                 let location = format!("/{}/{query}", encode(path.as_os_str().as_bytes()));
                 Ok(Response::of_status(Status::MOVED_PERMANENTLY).with("Location", location))
             }
@@ -98,11 +97,11 @@ fn of_file(file: File, path: &Path, request: &Request) -> io::Result<Response> {
     let modified = HttpDate::from(metadata.modified()?.min(SystemTime::now()).max(UNIX_EPOCH));
     let date = modified.to_string();
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_same = |known: &str| known == "*" || known.trim_start_matches("W/") == tag;
+    let is_since = |since: &str| since.parse().is_ok_and(|since| modified <= since);
     let is_known = match headers.contains_key(header::IF_NONE_MATCH) {
-        true => list(headers, header::IF_NONE_MATCH)
-            .any(|known| known == "*" || known.trim_start_matches("W/") == tag),
-        false => header(header::IF_MODIFIED_SINCE)
-            .is_some_and(|since| since.parse().is_ok_and(|since| modified <= since)),
+        true => list(headers, header::IF_NONE_MATCH).any(is_same),
+        false => header(header::IF_MODIFIED_SINCE).is_some_and(is_since),
     };
     let if_range = headers.get(header::IF_RANGE);
     let wants_part = if_range.is_none_or(|known| *known == tag || *known == date);
@@ -123,10 +122,12 @@ fn of_file(file: File, path: &Path, request: &Request) -> io::Result<Response> {
     if !is_known {
         let kind = mime_guess::from_path(path).first_or_octet_stream();
         let charset = if kind.type_() == "text" { "; charset=utf-8" } else { "" };
-        response = response.with("Content-Type", format!("{kind}{charset}"));
-        response = response.with("Content-Length", rest.end - rest.start);
+        let length = rest.end - rest.start;
+        response = response
+            .with("Content-Type", format!("{kind}{charset}"))
+            .with("Content-Length", length);
     }
-    response =
+    let mut response =
         response.with("ETag", tag).with("Last-Modified", date).with("Accept-Ranges", "bytes");
     (response.file, response.rest) = (Some(file), rest);
     response.read_on()?;

@@ -86,7 +86,9 @@ fn run(mut options: Arguments) -> Result<(), Box<dyn std::error::Error + Send + 
         statistics: Statistics::default(),
     };
     let began = Instant::now();
-    conbrio::run(|cx| serve(cx, &server))?;
+    // What is read comes from the page cache most of the time: more threads would only take turns.
+    let runtime = conbrio::Builder::new().blocking_threads(32);
+    runtime.run(|cx| serve(cx, &server))??;
     let Statistics { connections, requests, bytes, cut_off } = server.statistics;
     let (megabytes, time) = (bytes.into_inner() as f64 / 1e6, began.elapsed());
     Ok(writeln!(

@@ -68,12 +68,8 @@ fn decode(path: &str) -> Result<PathBuf, Status> {
     }
     let parts = decoded.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
     let parts: Vec<&[u8]> = parts.collect();
-    let leads_out = parts.contains(&&b".."[..]);
-    if leads_out {
-        Err(Status::FORBIDDEN)
-    } else {
-        Ok(OsString::from_vec(parts.join(&b'/')).into())
-    }
+    let path = OsString::from_vec(parts.join(&b'/')).into();
+    if parts.contains(&&b".."[..]) { Err(Status::FORBIDDEN) } else { Ok(path) }
 }
 
 /// The members of a header that is a list. It may come in several lines (RFC 9110, section 5.3).
@@ -83,9 +79,9 @@ pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item 
 }
 
 pub(crate) fn keeps_alive(request: &Request) -> bool {
-    let mut said = list(request.headers(), header::CONNECTION).map(str::to_ascii_lowercase);
-    let is_new = request.version() == Version::HTTP_11;
-    if is_new { said.all(|said| said != "close") } else { said.any(|said| said == "keep-alive") }
+    let said =
+        |word| list(request.headers(), header::CONNECTION).any(|it| it.eq_ignore_ascii_case(word));
+    !said("close") && (request.version() == Version::HTTP_11 || said("keep-alive"))
 }
 
 /// A status, a head without the empty line at its end, and a body.

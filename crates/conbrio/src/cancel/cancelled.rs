@@ -38,13 +38,7 @@ pub(crate) struct Notice {
 
 impl Notice {
     pub(crate) fn new(source: CancelSource) -> Notice {
-        Notice {
-            source,
-            reason: None,
-            task: None,
-            location: None,
-            child_of: None,
-        }
+        Notice { source, reason: None, task: None, location: None, child_of: None }
     }
 }
 

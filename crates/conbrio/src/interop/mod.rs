@@ -87,11 +87,7 @@ impl Wait for Woken<'_> {
     }
 
     fn abort(&mut self) -> Abort {
-        self.0
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .unparker = None;
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).unparker = None;
         Abort::Succeeded
     }
 }
@@ -99,10 +95,6 @@ impl Wait for Woken<'_> {
 impl Drop for Woken<'_> {
     fn drop(&mut self) {
         // The wake that ended this wait is used up: the poll that follows sees its cause.
-        self.0
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .woken = false;
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).woken = false;
     }
 }

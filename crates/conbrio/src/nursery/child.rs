@@ -56,11 +56,7 @@ where
     F: FnOnce(&mut Cx) -> Result<T, E>,
     E: MaybeCancelled + Send + 'static,
 {
-    const KIND: TaskKind = TaskKind {
-        body: Self::body,
-        fail: Self::fail,
-        free: Self::free,
-    };
+    const KIND: TaskKind = TaskKind { body: Self::body, fail: Self::fail, free: Self::free };
 
     fn new(core: &NurseryCore<E>, options: TaskOptions, f: F) -> NonNull<Self> {
         let cells = Worker::current().map(Worker::cells);
@@ -71,9 +67,7 @@ where
                 task: Task::new(const { &Self::KIND }, options, 2),
                 status: AtomicU8::new(0),
                 core: Cell::new(NonNull::from(core)),
-                payload: UnsafeCell::new(Payload {
-                    closure: ManuallyDrop::new(f),
-                }),
+                payload: UnsafeCell::new(Payload { closure: ManuallyDrop::new(f) }),
             });
         }
         Task::attach(cell.cast());
@@ -134,10 +128,7 @@ where
     unsafe fn fail(task: NonNull<Task>, error: StackError) {
         // SAFETY: as in `body`.
         let cell = unsafe { task.cast::<Self>().as_ref() };
-        let message = format!(
-            "conbrio: the task '{}' cannot start: {error}",
-            cell.task.name()
-        );
+        let message = format!("conbrio: the task '{}' cannot start: {error}", cell.task.name());
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: rule 1: the body did not run.
             unsafe { ManuallyDrop::drop(&mut (*cell.payload.get()).closure) };
@@ -145,11 +136,7 @@ where
         // SAFETY: as in `finish`.
         let core = unsafe { cell.core.get().as_ref() };
         if let Err(payload) = dropped {
-            core.panicked(
-                payload,
-                cell.task.name(),
-                "dropping the closure of the child",
-            );
+            core.panicked(payload, cell.task.name(), "dropping the closure of the child");
         }
         cell.finish(Err(Box::new(message)));
     }
@@ -203,16 +190,10 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         let (child, runnable) = self.make(options, f);
         if let Some(runnable) = runnable {
             self.group.add(child.task().branch());
-            child
-                .task()
-                .runnable()
-                .settle_at(NonNull::from(worker.remote()));
+            child.task().runnable().settle_at(NonNull::from(worker.remote()));
             worker.push_woken(runnable);
         }
-        LocalChild {
-            child,
-            stays_here: PhantomData,
-        }
+        LocalChild { child, stays_here: PhantomData }
     }
 
     /// Makes a child and the reference that a queue will hold.
@@ -320,10 +301,7 @@ impl<T> Child<'_, T> {
     /// If the value was taken by an earlier `join`, or if the caller runs in another runtime.
     #[track_caller]
     pub fn join(&mut self, cx: &mut Cx) -> Result<T, Cancelled> {
-        assert!(
-            !self.taken,
-            "the value of this child was taken by an earlier `join`"
-        );
+        assert!(!self.taken, "the value of this child was taken by an earlier `join`");
         self.group.assert_same_runtime(cx.task().worker());
         cx.checkpoint()?;
         loop {
@@ -347,9 +325,7 @@ impl<T> Child<'_, T> {
             return Ok(unsafe { std::ptr::read(self.value) });
         }
         let notice = self.group.child_notice(self.task().branch()).map(Cancelled);
-        Err(notice
-            .or_else(|| self.group.cancellation())
-            .unwrap_or_else(Cancelled::unwinding))
+        Err(notice.or_else(|| self.group.cancellation()).unwrap_or_else(Cancelled::unwinding))
     }
 
     /// Whether the child has ended.
@@ -453,10 +429,7 @@ pub struct TaskBuilder<'scope, E> {
 impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
     pub(super) fn new(core: &'scope NurseryCore<E>, name: Cow<'static, str>) -> Self {
         let stack_bytes = core.shared().options().stack_bytes;
-        TaskBuilder {
-            core,
-            options: TaskOptions { name, stack_bytes },
-        }
+        TaskBuilder { core, options: TaskOptions { name, stack_bytes } }
     }
 
     /// The size of the task's stack in bytes, rounded up to a power of two.
@@ -503,8 +476,6 @@ impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
 
 impl<E> std::fmt::Debug for TaskBuilder<'_, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TaskBuilder")
-            .field("options", &self.options)
-            .finish_non_exhaustive()
+        f.debug_struct("TaskBuilder").field("options", &self.options).finish_non_exhaustive()
     }
 }

@@ -38,10 +38,7 @@ impl<E> NurseryCore<E> {
         NurseryCore {
             node: ScopeNode::new(false, NEVER),
             group: Group::new(task.branch()),
-            failures: Mutex::new(Failures {
-                errors: Vec::new(),
-                panics: Vec::new(),
-            }),
+            failures: Mutex::new(Failures { errors: Vec::new(), panics: Vec::new() }),
             shared: NonNull::from(&**task.worker().shared()),
         }
     }
@@ -69,12 +66,7 @@ impl<E> NurseryCore<E> {
     /// Keeps a panic and cancels the nursery.
     pub(crate) fn panicked(&self, payload: Box<dyn Any + Send>, task: &str, what: &str) {
         self.record(|failures| failures.panics.push(payload));
-        self.group.cancel(failure_notice(
-            CancelSource::ChildPanicked,
-            what,
-            "panicked",
-            task,
-        ));
+        self.group.cancel(failure_notice(CancelSource::ChildPanicked, what, "panicked", task));
     }
 
     /// Waits until no child is left, whatever is cancelled meanwhile.
@@ -94,27 +86,15 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
     pub(crate) fn fail(&self, error: E, task: &str, what: &str) {
         // Which cancellations are the nursery's own is decided by its owner, at the end.
         self.record(|failures| failures.errors.push(error));
-        self.group.cancel(failure_notice(
-            CancelSource::ChildFailed,
-            what,
-            "failed",
-            task,
-        ));
+        self.group.cancel(failure_notice(CancelSource::ChildFailed, what, "failed", task));
     }
 
     /// After the node was left: sorts the failures.
     pub(crate) fn sort(&mut self) -> Sorted<E> {
-        let failures = self
-            .failures
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures.get_mut().unwrap_or_else(PoisonError::into_inner);
         let panics = std::mem::take(&mut failures.panics);
         let errors = std::mem::take(&mut failures.errors);
-        let mut sorted = Sorted {
-            panics,
-            errors: Vec::new(),
-            cancelled: None,
-        };
+        let mut sorted = Sorted { panics, errors: Vec::new(), cancelled: None };
         for error in errors {
             match error.cancelled() {
                 Some(cancelled) if self.node.owns(cancelled) || self.group.owns(cancelled) => {}
@@ -130,10 +110,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
 
     /// The nursery's outcome; `value` is `None` if the body failed.
     pub(crate) fn result<R>(&mut self, value: Option<R>) -> Result<R, NurseryError<E>> {
-        let failures = self
-            .failures
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures.get_mut().unwrap_or_else(PoisonError::into_inner);
         if failures.errors.is_empty() && failures.panics.is_empty() {
             // A body without a value has left an error.
             return value.ok_or(NurseryError::Stopped(Stopped(())));

@@ -108,11 +108,7 @@ impl<E: fmt::Display> fmt::Display for Errors<E> {
         match self.errors.len() - 1 {
             0 => Ok(()),
             1 => write!(f, " (and 1 more error: {})", self.errors[1]),
-            more => write!(
-                f,
-                " (and {more} more errors, the next of them: {})",
-                self.errors[1]
-            ),
+            more => write!(f, " (and {more} more errors, the next of them: {})", self.errors[1]),
         }
     }
 }

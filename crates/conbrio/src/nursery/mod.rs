@@ -91,15 +91,8 @@ impl Cx {
         let mut core = NurseryCore::new(task);
         // SAFETY: on the home worker; `core` is not moved before `leave` below, and nothing between
         // here and there unwinds: the body is caught, and the wait does not call foreign code.
-        unsafe {
-            core.node
-                .enter(task.branch(), task.worker(), Some(&core.group))
-        };
-        let nursery = Nursery {
-            core: &core,
-            scope: PhantomData,
-            env: PhantomData,
-        };
+        unsafe { core.node.enter(task.branch(), task.worker(), Some(&core.group)) };
+        let nursery = Nursery { core: &core, scope: PhantomData, env: PhantomData };
         let body = catch_unwind(AssertUnwindSafe(|| body(self, &nursery)));
         let value = match body {
             Ok(Ok(value)) => Some(value),
@@ -196,8 +189,7 @@ where
         F: FnOnce(&mut Cx) -> Result<T, E> + 'scope,
         T: 'scope,
     {
-        self.core
-            .spawn_local(self.core.default_options::<F>(), cx, f)
+        self.core.spawn_local(self.core.default_options::<F>(), cx, f)
     }
 
     /// Names a child before it is spawned, or gives it another stack.
@@ -279,22 +271,14 @@ where
     /// fails with [`Cancelled`](crate::Cancelled). Repeating it has no effect.
     #[track_caller]
     pub fn cancel(&self) {
-        self.core.group.cancel(notice_here(
-            CancelSource::Explicit,
-            None,
-            Location::caller(),
-        ));
+        self.core.group.cancel(notice_here(CancelSource::Explicit, None, Location::caller()));
     }
 
     /// As [`cancel`](Nursery::cancel), with a reason that whoever is cancelled can read.
     #[track_caller]
     pub fn cancel_with(&self, reason: impl Into<String>) {
         let reason = Some(reason.into());
-        self.core.group.cancel(notice_here(
-            CancelSource::Explicit,
-            reason,
-            Location::caller(),
-        ));
+        self.core.group.cancel(notice_here(CancelSource::Explicit, reason, Location::caller()));
     }
 
     /// Asks body and children to end gracefully, and cancels them when `grace` is over.

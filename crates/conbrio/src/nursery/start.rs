@@ -73,14 +73,12 @@ impl<V, E: MaybeCancelled + Send + 'static> Started<'_, V, E> {
         let task = unsafe { child.as_ref() };
         // From `adopt` on the frame of `start` may be gone, and `self` is not used any more.
         let (target, slot) = (self.target, self.slot);
-        target
-            .group
-            .adopt(&self.private.group, task.branch(), worker, || {
-                // SAFETY: the running task, made by `child.rs` with this error type.
-                unsafe { set_core(child, target) };
-                // SAFETY: still under the lock of the private nursery, so that the caller does not look yet.
-                unsafe { *slot.moved.get() = true };
-            });
+        target.group.adopt(&self.private.group, task.branch(), worker, || {
+            // SAFETY: the running task, made by `child.rs` with this error type.
+            unsafe { set_core(child, target) };
+            // SAFETY: still under the lock of the private nursery, so that the caller does not look yet.
+            unsafe { *slot.moved.get() = true };
+        });
     }
 }
 
@@ -172,11 +170,7 @@ where
     target.group.reserve();
     // SAFETY: on the home worker; `private` does not move before `leave`, and nothing between unwinds:
     // spawning and waiting call no foreign code.
-    unsafe {
-        private
-            .node
-            .enter(task.branch(), worker, Some(&private.group))
-    };
+    unsafe { private.node.enter(task.branch(), worker, Some(&private.group)) };
     let (slot_ref, private_ref) = (&slot, &private);
     drop(private.spawn(options, move |cx: &mut Cx| {
         // SAFETY: this frame waits until the child has left the private nursery, which it has not yet.

@@ -74,10 +74,7 @@ impl Builder {
     /// If it is zero.
     #[track_caller]
     pub fn workers(mut self, workers: usize) -> Builder {
-        assert!(
-            workers > 0,
-            "a runtime has at least one worker: `Builder::workers(0)` makes none"
-        );
+        assert!(workers > 0, "a runtime has at least one worker: `Builder::workers(0)` makes none");
         self.workers = Some(workers);
         self
     }
@@ -170,8 +167,8 @@ impl Builder {
     /// may still make a task run. Of a deadlock among some tasks it says nothing as long as any other
     /// task has something to come, be it only a timeout.
     ///
-    /// Costs a look at the reactor and a few atomic operations each time that all workers become idle,
-    /// and nothing while tasks run.
+    /// Costs a look at the reactor and a few atomic operations each time that all workers become idle, and
+    /// nothing else.
     ///
     /// # Examples
     ///
@@ -252,10 +249,7 @@ impl Builder {
             }
             drop(ready);
             let worker = self.make_worker(Arc::clone(&shared), 0, first_queue)?;
-            readiness
-                .iter()
-                .take(workers - 1)
-                .collect::<Result<(), StartError>>()?;
+            readiness.iter().take(workers - 1).collect::<Result<(), StartError>>()?;
             Ok(self.run_main(&worker, main))
         });
         shared.pool().join();
@@ -291,20 +285,14 @@ impl Builder {
         F: FnOnce(&mut Cx) -> R,
     {
         let mut outcome = None;
-        let options = TaskOptions {
-            name: "main".into(),
-            stack_bytes: self.stack_bytes,
-        };
+        let options = TaskOptions { name: "main".into(), stack_bytes: self.stack_bytes };
         // From here on the task points into this frame.
         let guard = AbortGuard::new("the first worker left its loop early");
         // SAFETY: `outcome`, and what `main` borrows, stay until `work` has returned, when the task has
         // ended: the worker does not leave its loop before (it would abort).
         let task = unsafe { new_main(options, main, NonNull::from(&mut outcome)) };
         if self.deadlock_check {
-            let on_deadlock = OnDeadlock {
-                main: task.cast(),
-                report,
-            };
+            let on_deadlock = OnDeadlock { main: task.cast(), report };
             // SAFETY: the task's own reference stays until it has ended, on this worker; `report` asks
             // for no more than it is promised.
             unsafe { worker.0.shared().set_on_deadlock(on_deadlock) };

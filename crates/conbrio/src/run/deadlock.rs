@@ -28,8 +28,7 @@ pub(super) unsafe fn report(main: NonNull<Runnable>) -> ! {
         page.line(&line_of(task, depth));
         // SAFETY: all workers are stopped by contract.
         unsafe {
-            task.branch()
-                .visit_children(&mut |child| left.push((child, depth + 1)));
+            task.branch().visit_children(&mut |child| left.push((child, depth + 1)));
         }
     }
     page.line(&format!(
@@ -49,8 +48,8 @@ fn line_of(task: &Task, depth: usize) -> String {
     let name = task.name().escape_debug();
     let what = task.waits_for().trim_start_matches('&');
     let _ = match task.runnable().home() {
-        // SAFETY: the runtime is alive, and its `Remote`s with it.
         Some(home) => {
+            // SAFETY: the runtime is alive, and its `Remote`s with it.
             let worker = unsafe { home.as_ref() }.index();
             write!(line, "'{name}' waits for {what}, on worker {worker}")
         }

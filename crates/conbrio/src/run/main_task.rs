@@ -24,11 +24,7 @@ impl<F, R> MainCell<F, R>
 where
     F: FnOnce(&mut Cx) -> R,
 {
-    const KIND: TaskKind = TaskKind {
-        body: Self::body,
-        fail: Self::fail,
-        free: Self::free,
-    };
+    const KIND: TaskKind = TaskKind { body: Self::body, fail: Self::fail, free: Self::free };
 
     /// # Safety
     /// See `TaskKind::body`.

@@ -59,9 +59,7 @@ impl Crew {
     pub(super) fn wake(&self, status: &AtomicU32) -> bool {
         fence(Ordering::SeqCst);
         if status.load(Ordering::Relaxed) == SLEEPING
-            && status
-                .compare_exchange(SLEEPING, AWAKE, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok()
+            && status.compare_exchange(SLEEPING, AWAKE, Ordering::SeqCst, Ordering::Relaxed).is_ok()
         {
             self.risen();
             true
@@ -122,10 +120,7 @@ mod loom_tests {
             crew.lie_down(&status);
             let seen = work.load(Ordering::SeqCst);
             let woken = giver.join().unwrap();
-            assert!(
-                seen || woken,
-                "the worker would sleep although there is work"
-            );
+            assert!(seen || woken, "the worker would sleep although there is work");
             crew.rise(&status);
             assert_eq!(crew.sleeping.load(Ordering::SeqCst), 0);
         });
@@ -144,10 +139,7 @@ mod loom_tests {
                     loom::thread::spawn(move || crew.wake(&status))
                 })
                 .collect();
-            let woken = givers
-                .into_iter()
-                .filter(|_| true)
-                .map(|g| g.join().unwrap());
+            let woken = givers.into_iter().filter(|_| true).map(|g| g.join().unwrap());
             assert_eq!(woken.filter(|&w| w).count(), 1);
             assert_eq!(crew.sleeping.load(Ordering::SeqCst), 0);
         });

@@ -15,9 +15,7 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new() -> Inbox {
-        Inbox {
-            head: AtomicPtr::new(std::ptr::null_mut()),
-        }
+        Inbox { head: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
     /// Whether there is nothing in it. Sequentially consistent, for the idle protocol.
@@ -52,9 +50,7 @@ impl Inbox {
     /// Unlinks everything, oldest first.
     pub(super) fn take_all(&self) -> Batch {
         if self.head.load(Ordering::Relaxed).is_null() {
-            return Batch {
-                first: std::ptr::null_mut(),
-            };
+            return Batch { first: std::ptr::null_mut() };
         }
         let mut newest = self.head.swap(std::ptr::null_mut(), Ordering::AcqRel);
         let mut first = std::ptr::null_mut();

@@ -109,11 +109,7 @@ fn loom_a_wake_is_neither_lost_nor_doubled() {
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
         let after = stage.drain();
         assert!(stage.runnable().is_woken());
-        assert_eq!(
-            u32::from(before.1) + u32::from(after.1),
-            1,
-            "it was enqueued once"
-        );
+        assert_eq!(u32::from(before.1) + u32::from(after.1), 1, "it was enqueued once");
         assert_eq!(before.0 + after.0, 1, "one of the two wakers pushed");
         stage.end();
     });
@@ -135,10 +131,7 @@ fn loom_a_late_wake_neither_hides_a_valid_one_nor_ends_another_wait() {
         // The first wait was called off meanwhile; the second one begins.
         let second = stage.runnable().begin_wait();
         stage.drain();
-        assert!(
-            !stage.runnable().is_woken(),
-            "the late one names another wait"
-        );
+        assert!(!stage.runnable().is_woken(), "the late one names another wait");
         let valid = loom::thread::spawn(move || {
             let stage = stage;
             // SAFETY: alive until the thread has been joined.
@@ -170,11 +163,7 @@ fn loom_a_poke_during_the_start_is_seen() {
         stage.runnable().settle_at(stage.home);
         let at_start = stage.runnable().take_dirty();
         if at_start {
-            assert_eq!(
-                request.load(Ordering::Relaxed),
-                1,
-                "what was asked for is visible"
-            );
+            assert_eq!(request.load(Ordering::Relaxed), 1, "what was asked for is visible");
         }
         poker.join().unwrap();
         let (found, _) = stage.drain();

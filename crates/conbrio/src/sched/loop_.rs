@@ -168,8 +168,7 @@ impl Worker {
     /// Takes in completions and expired timers, without sleeping.
     fn look_around(&self) {
         self.polled_at.set(self.picks.get());
-        self.seen_time_changes
-            .set(self.shared().time_changes.load(Ordering::SeqCst));
+        self.seen_time_changes.set(self.shared().time_changes.load(Ordering::SeqCst));
         if self.reactor.in_flight() > 0 {
             self.poll(Timeout::Now);
         }
@@ -295,9 +294,7 @@ impl Worker {
         let next = if watched {
             let earliest = self.next_deadline();
             remote.earliest.store(earliest, Ordering::SeqCst);
-            remote
-                .in_flight
-                .store(self.reactor.in_flight(), Ordering::SeqCst);
+            remote.in_flight.store(self.reactor.in_flight(), Ordering::SeqCst);
             earliest
         } else {
             self.timers.borrow().wake_no_later_than().unwrap_or(NEVER)
@@ -338,19 +335,16 @@ impl Worker {
         let shared = self.shared();
         let mut prospect = shared.quiet_prospect();
         loop {
-            let cushion = prospect.map(|p| p.cushion);
-            let in_time = match (cushion, until_deadline) {
-                (Some(cushion), Some(deadline)) => cushion <= deadline,
-                (cushion, _) => cushion.is_some(),
+            let Some(hope) = prospect else {
+                // Others work: there may be children to take from them.
+                self.sleep_as_sentinel(until_deadline);
+                return;
             };
-            if !in_time {
+            if until_deadline.is_some_and(|deadline| deadline < hope.cushion) {
                 self.poll(until_deadline.map_or(Timeout::Never, timeout_of));
                 return;
             }
-            let (Some(hope), Some(cushion)) = (prospect, cushion) else {
-                return;
-            };
-            if self.poll(timeout_of(cushion)) || !self.lies() {
+            if self.poll(timeout_of(hope.cushion)) || !self.lies() {
                 return;
             }
             prospect = shared.quiet_came(hope, self.remote());
@@ -407,9 +401,5 @@ impl Worker {
 }
 
 fn timeout_of(duration: Duration) -> Timeout {
-    if duration.is_zero() {
-        Timeout::Now
-    } else {
-        Timeout::After(duration)
-    }
+    if duration.is_zero() { Timeout::Now } else { Timeout::After(duration) }
 }

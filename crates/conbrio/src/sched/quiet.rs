@@ -83,18 +83,9 @@ impl Shared {
         cushion: Duration,
     ) -> SettleTicket {
         self.quiet.watchers.fetch_add(1, Ordering::SeqCst);
-        let mut settlers = self
-            .quiet
-            .settlers
-            .lock()
-            .expect("nothing panics under this lock");
+        let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
         let ticket = self.quiet.tickets.fetch_add(1, Ordering::Relaxed);
-        settlers.push(Settler {
-            cushion,
-            task,
-            sequence,
-            ticket,
-        });
+        settlers.push(Settler { cushion, task, sequence, ticket });
         drop(settlers);
         // Workers that sleep already, before anybody watched, look again and publish their deadlines.
         for remote in &self.remotes {
@@ -105,11 +96,7 @@ impl Shared {
 
     /// Takes back a registration; `false` if the task has been woken for it.
     pub(crate) fn stop_watching(&self, ticket: SettleTicket) -> bool {
-        let mut settlers = self
-            .quiet
-            .settlers
-            .lock()
-            .expect("nothing panics under this lock");
+        let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
         let found = settlers.iter().position(|s| s.ticket == ticket.0);
         if let Some(at) = found {
             settlers.remove(at);
@@ -124,23 +111,13 @@ impl Shared {
         if self.crew.sleeping.load(Ordering::SeqCst) != self.workers() {
             return None;
         }
-        let settlers = self
-            .quiet
-            .settlers
-            .lock()
-            .expect("nothing panics under this lock");
+        let settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
         if let Some(cushion) = settlers.iter().map(|s| s.cushion).min() {
-            return Some(Prospect {
-                awakenings,
-                cushion,
-            });
+            return Some(Prospect { awakenings, cushion });
         }
         drop(settlers);
         let others_watch = self.timeline().clock().is_virtual() || self.options().deadlock_check;
-        others_watch.then_some(Prospect {
-            awakenings,
-            cushion: Duration::ZERO,
-        })
+        others_watch.then_some(Prospect { awakenings, cushion: Duration::ZERO })
     }
 
     /// Called after the cushion has passed without anything for the caller, which still lies.
@@ -148,11 +125,7 @@ impl Shared {
     pub(super) fn quiet_came(&self, prospect: Prospect, caller: &Remote) -> Option<Prospect> {
         // Held until the moment has counted: two workers that lay down last together must not both make
         // it count. Whoever is second finds `awakenings` changed.
-        let mut settlers = self
-            .quiet
-            .settlers
-            .lock()
-            .expect("nothing panics under this lock");
+        let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
         // In this order: whatever leaves an inbox or ends a job has raised `awakenings` before.
         let jobs = self.jobs.load(Ordering::SeqCst);
         // A worker may have lain down with something in its inbox that it has not looked for again yet.
@@ -167,10 +140,7 @@ impl Shared {
         // Tasks in `settle` come before the clock: time stands still while somebody waits for quiet.
         if let Some(shortest) = settlers.iter().map(|s| s.cushion).min() {
             if shortest > prospect.cushion {
-                return Some(Prospect {
-                    cushion: shortest,
-                    ..prospect
-                });
+                return Some(Prospect { cushion: shortest, ..prospect });
             }
             let mut ready = Vec::new();
             settlers.retain_mut(|s| {
@@ -196,9 +166,7 @@ impl Shared {
             return None;
         }
         let next = self.earliest();
-        let next = (next != NEVER)
-            .then(|| self.timeline().instant(next))
-            .flatten();
+        let next = (next != NEVER).then(|| self.timeline().instant(next)).flatten();
         // If the clock jumps it wakes every worker, and that raises `awakenings`, before this returns.
         match self.timeline().clock().on_idle(next, prospect.cushion) {
             Idle::Sleep => {
@@ -206,10 +174,7 @@ impl Shared {
                 None
             }
             Idle::Jumped => None,
-            Idle::AskAgainAfter(cushion) => Some(Prospect {
-                cushion,
-                ..prospect
-            }),
+            Idle::AskAgainAfter(cushion) => Some(Prospect { cushion, ..prospect }),
         }
     }
 
@@ -249,9 +214,7 @@ impl Shared {
 
     /// Whether every worker has lain down, by the word of each: the counts lag behind for a moment.
     fn all_lie(&self) -> bool {
-        self.remotes
-            .iter()
-            .all(|remote| remote.status.load(Ordering::SeqCst) == SLEEPING)
+        self.remotes.iter().all(|remote| remote.status.load(Ordering::SeqCst) == SLEEPING)
     }
 
     fn earliest(&self) -> Ticks {

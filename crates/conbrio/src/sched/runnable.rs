@@ -325,9 +325,7 @@ impl Runnable {
     /// The caller holds a reference, or knows that one is held.
     pub(crate) unsafe fn retain(this: NonNull<Runnable>) {
         // SAFETY: alive by contract. Relaxed, as for `Arc`: a new reference comes from an existing one.
-        unsafe { this.as_ref() }
-            .references
-            .fetch_add(1, Ordering::Relaxed);
+        unsafe { this.as_ref() }.references.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Gives a reference back and frees the runnable with the last.

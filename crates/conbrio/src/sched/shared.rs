@@ -87,10 +87,7 @@ impl Remote {
     }
 
     pub(super) fn set_notifier(&self, notifier: Notifier) {
-        assert!(
-            self.notifier.set(notifier).is_ok(),
-            "a worker enters its place once"
-        );
+        assert!(self.notifier.set(notifier).is_ok(), "a worker enters its place once");
     }
 
     /// How many children it has or is about to have: what placement compares.
@@ -226,10 +223,7 @@ impl Shared {
 
     /// How many tasks have started and not ended, as seen by each worker in turn.
     pub(crate) fn live_tasks(&self) -> usize {
-        self.remotes
-            .iter()
-            .map(|remote| remote.live.load(Ordering::Relaxed))
-            .sum()
+        self.remotes.iter().map(|remote| remote.live.load(Ordering::Relaxed)).sum()
     }
 
     /// How many workers sleep.

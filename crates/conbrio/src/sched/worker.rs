@@ -98,11 +98,7 @@ impl Worker {
             seen_time_changes: Cell::new(0),
             watch: Cell::new(super::loop_::WATCH_MIN),
             order: seed.map(|seed| Rng::new(seed.wrapping_add(index as u64))),
-            rng: Rng::new(
-                seed.unwrap_or(0x5EED)
-                    .wrapping_mul(31)
-                    .wrapping_add(index as u64),
-            ),
+            rng: Rng::new(seed.unwrap_or(0x5EED).wrapping_mul(31).wrapping_add(index as u64)),
             current: Cell::new(None),
             shared,
         })
@@ -131,10 +127,7 @@ impl Worker {
                 CURRENT.set(None);
             }
         }
-        assert!(
-            CURRENT.get().is_none(),
-            "a thread runs one worker at a time"
-        );
+        assert!(CURRENT.get().is_none(), "a thread runs one worker at a time");
         CURRENT.set(Some(NonNull::from(self)));
         let _leave = Leave;
         f()
@@ -251,11 +244,8 @@ impl Worker {
     /// # Safety
     /// The alarm stays in place until it has fired or was cancelled.
     pub(crate) unsafe fn set_alarm(&self, at: Ticks, alarm: NonNull<Alarm>) -> Option<TimerKey> {
-        (at != NEVER).then(|| {
-            self.timers
-                .borrow_mut()
-                .insert(at, alarm.as_ptr().expose_provenance() as u64)
-        })
+        (at != NEVER)
+            .then(|| self.timers.borrow_mut().insert(at, alarm.as_ptr().expose_provenance() as u64))
     }
 
     pub(crate) fn cancel_alarm(&self, key: TimerKey) {

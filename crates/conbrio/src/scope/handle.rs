@@ -39,31 +39,20 @@ pub struct CancelHandle {
 
 impl CancelHandle {
     pub(crate) fn new(shared: Arc<ScopeShared>, timeline: &Timeline) -> CancelHandle {
-        CancelHandle {
-            shared,
-            timeline: timeline.clone(),
-        }
+        CancelHandle { shared, timeline: timeline.clone() }
     }
 
     /// Cancels the scope. Repeating it has no effect.
     #[track_caller]
     pub fn cancel(&self) {
-        self.shared.cancel(notice_here(
-            CancelSource::Explicit,
-            None,
-            Location::caller(),
-        ));
+        self.shared.cancel(notice_here(CancelSource::Explicit, None, Location::caller()));
     }
 
     /// As [`cancel`](CancelHandle::cancel), with a reason that whoever is cancelled can read.
     #[track_caller]
     pub fn cancel_with(&self, reason: impl Into<String>) {
         let reason = Some(reason.into());
-        self.shared.cancel(notice_here(
-            CancelSource::Explicit,
-            reason,
-            Location::caller(),
-        ));
+        self.shared.cancel(notice_here(CancelSource::Explicit, reason, Location::caller()));
     }
 
     /// Asks the code in the scope to end gracefully, and cancels it when `grace` is over.
@@ -75,8 +64,7 @@ impl CancelHandle {
 
     /// Moves the scope's deadline, or takes it away. A scope that is cancelled already stays so.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
-        self.shared
-            .set_deadline(deadline.map_or(NEVER, |at| self.timeline.ticks(at)));
+        self.shared.set_deadline(deadline.map_or(NEVER, |at| self.timeline.ticks(at)));
     }
 
     /// Hides cancellations outside the scope from its inside, or shows them again.

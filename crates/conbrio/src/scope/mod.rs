@@ -24,12 +24,7 @@ pub(crate) fn notice_here(
     let running = Worker::current().and_then(Worker::running);
     // SAFETY: only tasks are run by workers of this crate, and the running one is alive.
     let task = running.map(|r| unsafe { r.cast::<Task>().as_ref() }.name().to_owned());
-    Notice {
-        reason,
-        task,
-        location: Some(location),
-        ..Notice::new(source)
-    }
+    Notice { reason, task, location: Some(location), ..Notice::new(source) }
 }
 
 /// A region of code that is cancelled as one; handed to the closure of [`Cx::cancel_scope`].
@@ -53,11 +48,7 @@ impl CancelScope<'_> {
     /// As [`cancel`](CancelScope::cancel), with a reason that whoever is cancelled can read.
     #[track_caller]
     pub fn cancel_with(&self, reason: impl Into<String>) {
-        let notice = notice_here(
-            CancelSource::Explicit,
-            Some(reason.into()),
-            Location::caller(),
-        );
+        let notice = notice_here(CancelSource::Explicit, Some(reason.into()), Location::caller());
         self.node.cancel(self.task.worker(), notice);
     }
 
@@ -68,8 +59,7 @@ impl CancelScope<'_> {
     pub fn shutdown(&self, grace: Duration) {
         let worker = self.task.worker();
         let notice = notice_here(CancelSource::Explicit, None, Location::caller());
-        self.node
-            .shut_down(worker, notice, worker.shared().timeline().after(grace));
+        self.node.shut_down(worker, notice, worker.shared().timeline().after(grace));
     }
 
     /// Whether the scope was cancelled: by request, or because its deadline passed.
@@ -79,11 +69,7 @@ impl CancelScope<'_> {
 
     /// The deadline of this scope itself.
     pub fn deadline(&self) -> Option<Instant> {
-        self.task
-            .worker()
-            .shared()
-            .timeline()
-            .instant(self.node.deadline())
+        self.task.worker().shared().timeline().instant(self.node.deadline())
     }
 
     /// Moves the deadline, or takes it away. A scope that is cancelled already stays so.
@@ -96,8 +82,7 @@ impl CancelScope<'_> {
     /// Moves the deadline to `timeout` from now.
     pub fn set_timeout(&self, timeout: Duration) {
         let worker = self.task.worker();
-        self.node
-            .set_deadline(worker, worker.shared().timeline().after(timeout));
+        self.node.set_deadline(worker, worker.shared().timeline().after(timeout));
     }
 
     /// Whether cancellations of scopes outside are hidden inside this one.
@@ -123,10 +108,7 @@ impl std::fmt::Debug for CancelScope<'_> {
         f.debug_struct("CancelScope")
             .field("cancelled", &self.is_cancelled())
             .field("shielded", &self.is_shielded())
-            .field(
-                "deadline",
-                &describe_deadline(self.task, self.node.deadline()),
-            )
+            .field("deadline", &describe_deadline(self.task, self.node.deadline()))
             .finish()
     }
 }
@@ -164,11 +146,7 @@ impl Cx {
         let worker = task.worker();
         // SAFETY: on the home worker; the caller's `node` is left below, also if `f` panics.
         unsafe { node.enter(task.branch(), worker, None) };
-        let scope = CancelScope {
-            node,
-            task,
-            stays_in_its_task: PhantomData,
-        };
+        let scope = CancelScope { node, task, stays_in_its_task: PhantomData };
         let result = catch_unwind(AssertUnwindSafe(|| f(self, &scope)));
         // SAFETY: entered above; scopes nest, as they are closures.
         unsafe { node.leave(worker) };
@@ -390,11 +368,7 @@ impl Cx {
     /// A cancelled scope counts as a deadline that has passed long ago.
     pub fn deadline(&self) -> Option<Instant> {
         self.look_up();
-        self.task()
-            .worker()
-            .shared()
-            .timeline()
-            .instant(self.task().branch().deadline())
+        self.task().worker().shared().timeline().instant(self.task().branch().deadline())
     }
 
     /// Whether a scope or nursery around the caller was asked to end gracefully, or is cancelled.

@@ -191,10 +191,7 @@ fn start(this: NonNull<Task>, worker: &Worker) -> Result<Fiber, StackError> {
     // SAFETY: on the home worker, with a live task.
     unsafe { attend(this.cast(), worker) };
     task.worker.set(Some(NonNull::from(worker)));
-    let stack = worker
-        .stacks()
-        .borrow_mut()
-        .acquire(task.options.stack_bytes)?;
+    let stack = worker.stacks().borrow_mut().acquire(task.options.stack_bytes)?;
     // SAFETY: home field; nobody else has a reference to the label before it is set below.
     let label = unsafe { &mut *task.label.get() };
     *label = Label::new(&task.options.name);

@@ -63,11 +63,7 @@ struct Head<T: ?Sized> {
 impl Cx {
     /// Runs `f` with the capability of the task.
     pub(super) fn with<R>(task: NonNull<Task>, f: impl FnOnce(&mut Cx) -> R) -> R {
-        let mut head = Head {
-            task,
-            stays_in_its_task: PhantomData,
-            tail: [(); 0],
-        };
+        let mut head = Head { task, stays_in_its_task: PhantomData, tail: [(); 0] };
         let head: &mut Head<[()]> = &mut head;
         // SAFETY: `Cx` is a transparent wrapper of `Head<[()]>`, so that the pointers have the same
         // layout and metadata.
@@ -93,8 +89,6 @@ impl Cx {
 
 impl std::fmt::Debug for Cx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cx")
-            .field("task", &self.task().name())
-            .finish_non_exhaustive()
+        f.debug_struct("Cx").field("task", &self.task().name()).finish_non_exhaustive()
     }
 }

@@ -17,10 +17,7 @@ impl Cx {
     #[inline]
     pub(crate) fn begin_wait(&self) -> Waiter {
         let task = self.task();
-        Waiter {
-            runnable: task.pointer(),
-            sequence: task.runnable().begin_wait(),
-        }
+        Waiter { runnable: task.pointer(), sequence: task.runnable().begin_wait() }
     }
 
     /// Stops until the wait that was begun last is ended, or `interrupt` allows a request to end it.

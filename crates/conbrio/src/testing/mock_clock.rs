@@ -113,10 +113,7 @@ impl MockClock {
     /// If `rate` is negative or not finite.
     #[track_caller]
     pub fn set_rate(&self, rate: f64) {
-        assert!(
-            rate >= 0.0 && rate.is_finite(),
-            "a clock cannot run at a rate of {rate}"
-        );
+        assert!(rate >= 0.0 && rate.is_finite(), "a clock cannot run at a rate of {rate}");
         self.change(|state| {
             state.settle_at(Instant::now());
             state.rate = rate;

@@ -29,15 +29,8 @@ pub struct Interval {
 impl Interval {
     #[track_caller]
     pub(super) fn new(now: Instant, period: Duration) -> Interval {
-        assert!(
-            !period.is_zero(),
-            "an interval needs a period longer than zero"
-        );
-        Interval {
-            next: later(now, period),
-            period,
-            missed: MissedTicks::default(),
-        }
+        assert!(!period.is_zero(), "an interval needs a period longer than zero");
+        Interval { next: later(now, period), period, missed: MissedTicks::default() }
     }
 
     /// Chooses what happens to missed ticks.
@@ -78,7 +71,5 @@ impl Interval {
 /// As late as the platform can say, if the sum is later than that.
 fn later(at: Instant, by: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    at.checked_add(by)
-        .or_else(|| at.checked_add(CENTURY))
-        .unwrap_or(at)
+    at.checked_add(by).or_else(|| at.checked_add(CENTURY)).unwrap_or(at)
 }

@@ -93,13 +93,8 @@ impl Timers {
     /// Removes a timer and hands back its payload, or `None` if it has expired or been cancelled.
     #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<u64> {
-        let Entry {
-            payload,
-            next,
-            previous,
-            place,
-            ..
-        } = *self.slab.find(key.index, key.generation)?;
+        let Entry { payload, next, previous, place, .. } =
+            *self.slab.find(key.index, key.generation)?;
         let slot = &mut self.slots[usize::from(place)];
         if previous == NIL {
             slot.head = next;
@@ -123,11 +118,7 @@ impl Timers {
     /// They come in the order of their deadlines, and of their insertion where deadlines are equal.
     /// Time must not go backwards; in release an earlier `now` counts as the latest one seen.
     pub(crate) fn expire(&mut self, now: u64, expired: &mut Vec<u64>) {
-        debug_assert!(
-            now >= self.now,
-            "time went back from {} ns to {now} ns",
-            self.now
-        );
+        debug_assert!(now >= self.now, "time went back from {} ns to {now} ns", self.now);
         let now = now.max(self.now);
         // Each turn empties a slot for good or is the last one, so at most 704 turns.
         while let Some(place) = self.first_place() {
@@ -217,23 +208,14 @@ impl Timers {
         let head = self.take_slot(place);
         let mut index = head;
         while index != NIL {
-            let Entry {
-                deadline,
-                payload,
-                next,
-                ..
-            } = *self.slab.entry(index);
+            let Entry { deadline, payload, next, .. } = *self.slab.entry(index);
             self.slab.remove(index);
             if index == head && next == NIL {
                 // Alone in its slot, as most timers are in the wide middle of the wheel.
                 expired.push(payload);
                 return;
             }
-            self.batch.push(Expired {
-                deadline,
-                position: self.batch.len() as u32,
-                payload,
-            });
+            self.batch.push(Expired { deadline, position: self.batch.len() as u32, payload });
             index = next;
         }
         self.flush_batch(expired);
@@ -245,19 +227,10 @@ impl Timers {
         self.now = now;
         let mut index = self.take_slot(place);
         while index != NIL {
-            let Entry {
-                deadline,
-                payload,
-                next,
-                ..
-            } = *self.slab.entry(index);
+            let Entry { deadline, payload, next, .. } = *self.slab.entry(index);
             if deadline <= now {
                 self.slab.remove(index);
-                self.batch.push(Expired {
-                    deadline,
-                    position: self.batch.len() as u32,
-                    payload,
-                });
+                self.batch.push(Expired { deadline, position: self.batch.len() as u32, payload });
             } else {
                 self.link(index, deadline);
                 debug_assert!(
@@ -275,8 +248,7 @@ impl Timers {
     /// The position breaks ties, so the sort may be the unstable one, which does not allocate. Its
     /// cost is linear for a batch in order, as timers with a common timeout are.
     fn flush_batch(&mut self, expired: &mut Vec<u64>) {
-        self.batch
-            .sort_unstable_by_key(|timer| (timer.deadline, timer.position));
+        self.batch.sort_unstable_by_key(|timer| (timer.deadline, timer.position));
         expired.extend(self.batch.drain(..).map(|timer| timer.payload));
     }
 
@@ -344,11 +316,7 @@ struct Slot {
 }
 
 impl Slot {
-    const EMPTY: Slot = Slot {
-        earliest: u64::MAX,
-        head: NIL,
-        tail: NIL,
-    };
+    const EMPTY: Slot = Slot { earliest: u64::MAX, head: NIL, tail: NIL };
 }
 
 /// A timer on its way out.

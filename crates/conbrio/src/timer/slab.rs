@@ -72,14 +72,7 @@ struct Chunk {
 
 impl Slab {
     pub(super) fn new() -> Slab {
-        Slab {
-            chunks: Vec::new(),
-            len: 0,
-            partial: NIL,
-            spare: NIL,
-            spare_count: 0,
-            absent: NIL,
-        }
+        Slab { chunks: Vec::new(), len: 0, partial: NIL, spare: NIL, spare_count: 0, absent: NIL }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -97,14 +90,8 @@ impl Slab {
         let offset = chunk.vacant.trailing_zeros();
         let generation = chunk.generation;
         let entries = chunk.entries.as_mut().expect("a partial chunk has memory");
-        entries[offset as usize % CHUNK_LEN] = Entry {
-            deadline,
-            payload,
-            next: NIL,
-            previous: NIL,
-            generation,
-            place: 0,
-        };
+        entries[offset as usize % CHUNK_LEN] =
+            Entry { deadline, payload, next: NIL, previous: NIL, generation, place: 0 };
         chunk.vacant &= chunk.vacant - 1;
         chunk.generation += 1;
         self.len += 1;
@@ -242,14 +229,8 @@ impl Slab {
 }
 
 impl Entry {
-    const VACANT: Entry = Entry {
-        deadline: 0,
-        payload: 0,
-        next: NIL,
-        previous: NIL,
-        generation: 0,
-        place: 0,
-    };
+    const VACANT: Entry =
+        Entry { deadline: 0, payload: 0, next: NIL, previous: NIL, generation: 0, place: 0 };
 }
 
 /// Takes the first chunk off a stack that is not empty.
@@ -282,11 +263,7 @@ const SPARE_MAX: u32 = 16;
 impl Slab {
     /// Bytes held for entries and chunks.
     pub(super) fn resident_bytes(&self) -> usize {
-        let resident = self
-            .chunks
-            .iter()
-            .filter(|chunk| chunk.entries.is_some())
-            .count();
+        let resident = self.chunks.iter().filter(|chunk| chunk.entries.is_some()).count();
         resident * size_of::<[Entry; CHUNK_LEN]>() + self.chunks.capacity() * size_of::<Chunk>()
     }
 
@@ -304,11 +281,8 @@ impl Slab {
             })
             .collect::<Vec<_>>()
         };
-        let (partial, spare, absent) = (
-            listed(self.partial),
-            listed(self.spare),
-            listed(self.absent),
-        );
+        let (partial, spare, absent) =
+            (listed(self.partial), listed(self.spare), listed(self.absent));
         assert_eq!(spare.len(), self.spare_count as usize);
         for (name, chunk) in self.chunks.iter().enumerate() {
             let name = name as u32;
@@ -322,16 +296,10 @@ impl Slab {
                 is_in(&spare),
                 usize::from(!retired && !live && !is_head && chunk.entries.is_some())
             );
-            assert_eq!(
-                is_in(&absent),
-                usize::from(!retired && chunk.entries.is_none())
-            );
+            assert_eq!(is_in(&absent), usize::from(!retired && chunk.entries.is_none()));
             assert!(chunk.entries.is_some() || !live, "live entries have memory");
         }
-        let live = self
-            .chunks
-            .iter()
-            .map(|chunk| chunk.vacant.count_zeros() as usize);
+        let live = self.chunks.iter().map(|chunk| chunk.vacant.count_zeros() as usize);
         assert_eq!(live.sum::<usize>(), self.len);
     }
 }

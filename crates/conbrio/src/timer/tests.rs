@@ -46,13 +46,7 @@ struct Pair {
 impl Pair {
     fn new(now: u64) -> Pair {
         let timers = Timers::new(now);
-        Pair {
-            timers,
-            model: BTreeMap::new(),
-            inserted: 0,
-            now,
-            stale: Vec::new(),
-        }
+        Pair { timers, model: BTreeMap::new(), inserted: 0, now, stale: Vec::new() }
     }
 
     fn insert(&mut self, deadline: u64) {
@@ -62,10 +56,7 @@ impl Pair {
     }
 
     fn cancel(&mut self, choice: (u64, u64)) {
-        let key = self
-            .model
-            .remove(&choice)
-            .expect("the choice comes from the model");
+        let key = self.model.remove(&choice).expect("the choice comes from the model");
         assert_eq!(self.timers.cancel(key), Some(choice.1));
         assert_eq!(self.timers.cancel(key), None);
         self.stale.push(key);
@@ -89,15 +80,9 @@ impl Pair {
     /// A pending timer, not always a different one, or `None` if there is none.
     fn choose(&self, random: &mut Random) -> Option<(u64, u64)> {
         let any = random.below(self.inserted.max(1));
-        let near = self
-            .model
-            .range((self.now.saturating_add(random.scale(63)), 0)..)
-            .next();
+        let near = self.model.range((self.now.saturating_add(random.scale(63)), 0)..).next();
         let by_age = self.model.keys().find(|key| key.1 >= any);
-        near.map(|(key, _)| key)
-            .filter(|_| any.is_multiple_of(2))
-            .or(by_age)
-            .copied()
+        near.map(|(key, _)| key).filter(|_| any.is_multiple_of(2)).or(by_age).copied()
     }
 
     fn check(&self) {
@@ -186,15 +171,9 @@ fn keeps_order_with_thousands_pending() {
 
 #[test]
 fn expires_at_the_deadline_and_not_before() {
-    let borders = [
-        1, 2, 62, 63, 64, 65, 127, 128, 4095, 4096, 4097, 262_143, 262_144, 262_145,
-    ];
+    let borders = [1, 2, 62, 63, 64, 65, 127, 128, 4095, 4096, 4097, 262_143, 262_144, 262_145];
     let high = (3..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 1]);
-    let deltas: Vec<u64> = borders
-        .into_iter()
-        .chain(high)
-        .chain([30 * SECOND, YEAR])
-        .collect();
+    let deltas: Vec<u64> = borders.into_iter().chain(high).chain([30 * SECOND, YEAR]).collect();
     for now in [0, 1, 62, 63, 64, 4095, 4096, 16_777_215, SECOND, 50 * YEAR] {
         for &delta in &deltas {
             let Some(deadline) = u64::checked_add(now, delta) else {
@@ -217,9 +196,7 @@ fn orders_neighbours_across_digit_borders() {
     for bit in 1..64 {
         let border = 1u64 << bit;
         let mut timers = Timers::new(0);
-        for (payload, deadline) in [border + 1, border, border - 1, border]
-            .into_iter()
-            .enumerate()
+        for (payload, deadline) in [border + 1, border, border - 1, border].into_iter().enumerate()
         {
             let _key = timers.insert(deadline, payload as u64);
         }
@@ -244,10 +221,7 @@ fn equal_deadlines_expire_in_insertion_order_from_any_level() {
             assert_eq!(expire(&mut timers, now), []);
         }
     }
-    assert_eq!(
-        expire(&mut timers, deadline),
-        (0..inserted).collect::<Vec<_>>()
-    );
+    assert_eq!(expire(&mut timers, deadline), (0..inserted).collect::<Vec<_>>());
 }
 
 #[test]
@@ -320,13 +294,7 @@ fn stale_and_foreign_keys_are_refused() {
     assert_eq!(timers.cancel(expired), None);
     assert_eq!(timers.cancel(cancelled), Some(2));
     assert_eq!(timers.cancel(cancelled), None);
-    assert_eq!(
-        timers.cancel(TimerKey {
-            index: u32::MAX,
-            generation: 0
-        }),
-        None
-    );
+    assert_eq!(timers.cancel(TimerKey { index: u32::MAX, generation: 0 }), None);
     assert_eq!(Timers::new(0).cancel(cancelled), None);
 }
 
@@ -372,9 +340,7 @@ fn keys_stay_unique_when_memory_goes_and_comes_back() {
     let mut timers = Timers::new(0);
     let mut stale = Vec::new();
     for round in 0..5 {
-        let keys: Vec<_> = (0..5_000)
-            .map(|payload| timers.insert(round + 100, payload))
-            .collect();
+        let keys: Vec<_> = (0..5_000).map(|payload| timers.insert(round + 100, payload)).collect();
         for &key in &stale {
             assert_eq!(timers.cancel(key), None);
         }
@@ -406,11 +372,7 @@ fn one_deadline_changed_thousands_of_times_takes_one_entry() {
 
 #[test]
 fn a_stale_bound_costs_one_wake() {
-    for (early, late) in [
-        (30 * SECOND, 30 * SECOND + 1),
-        (4_100, 8_000),
-        (YEAR, YEAR + SECOND),
-    ] {
+    for (early, late) in [(30 * SECOND, 30 * SECOND + 1), (4_100, 8_000), (YEAR, YEAR + SECOND)] {
         let mut timers = Timers::new(0);
         let early = timers.insert(early, 1);
         let _late = timers.insert(late, 2);
@@ -431,14 +393,10 @@ fn memory_returns_after_a_peak() {
     const PEAK: u64 = 200_000;
     let mut random = Random::new(1);
     let mut timers = Timers::new(0);
-    let mut keys: Vec<_> = (0..PEAK)
-        .map(|payload| timers.insert(1 + random.below(SECOND), payload))
-        .collect();
+    let mut keys: Vec<_> =
+        (0..PEAK).map(|payload| timers.insert(1 + random.below(SECOND), payload)).collect();
     let peak_bytes = timers.slab.resident_bytes();
-    assert!(
-        peak_bytes < PEAK as usize * 40,
-        "{peak_bytes} bytes at the peak"
-    );
+    assert!(peak_bytes < PEAK as usize * 40, "{peak_bytes} bytes at the peak");
     // Half leave by cancellation in random order, half by expiry, slot by slot.
     for _ in 0..PEAK / 2 {
         let key = keys.swap_remove(random.below(keys.len() as u64) as usize);
@@ -447,27 +405,19 @@ fn memory_returns_after_a_peak() {
     assert_eq!(expire(&mut timers, SECOND).len() as u64, PEAK / 2);
     timers.slab.check();
     let rest_bytes = timers.slab.resident_bytes();
-    assert!(
-        rest_bytes < peak_bytes / 20,
-        "{rest_bytes} of {peak_bytes} bytes stay"
-    );
+    assert!(rest_bytes < peak_bytes / 20, "{rest_bytes} of {peak_bytes} bytes stay");
     assert!(timers.batch.capacity() <= BATCH_KEPT_MAX);
 }
 
 #[test]
 fn a_long_lived_timer_pins_only_its_chunk() {
     let mut timers = Timers::new(0);
-    let short: Vec<_> = (0..100_000)
-        .map(|payload| timers.insert(SECOND, payload))
-        .collect();
+    let short: Vec<_> = (0..100_000).map(|payload| timers.insert(SECOND, payload)).collect();
     let long = timers.insert(YEAR, 1);
     let peak_bytes = timers.slab.resident_bytes();
     assert_eq!(expire(&mut timers, SECOND).len(), short.len());
     assert!(timers.slab.resident_bytes() < peak_bytes / 15);
-    assert!(
-        timers.batch.capacity() <= BATCH_KEPT_MAX,
-        "the sort buffer is given back"
-    );
+    assert!(timers.batch.capacity() <= BATCH_KEPT_MAX, "the sort buffer is given back");
     assert_eq!(timers.cancel(long), Some(1));
 }
 
@@ -475,9 +425,7 @@ fn a_long_lived_timer_pins_only_its_chunk() {
 fn a_steady_load_keeps_its_memory() {
     let mut random = Random::new(3);
     let mut timers = Timers::new(0);
-    let mut keys: Vec<_> = (0..1_000)
-        .map(|payload| timers.insert(SECOND, payload))
-        .collect();
+    let mut keys: Vec<_> = (0..1_000).map(|payload| timers.insert(SECOND, payload)).collect();
     let before = timers.slab.resident_bytes();
     for payload in 0..50_000 {
         let index = random.below(keys.len() as u64) as usize;

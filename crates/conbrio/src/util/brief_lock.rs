@@ -29,10 +29,7 @@ unsafe impl<T: Send> Sync for BriefLock<T> {}
 
 impl<T> BriefLock<T> {
     pub(crate) fn new(value: T) -> BriefLock<T> {
-        BriefLock {
-            held: AtomicBool::new(false),
-            value: UnsafeCell::new(value),
-        }
+        BriefLock { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     pub(crate) fn lock(&self) -> BriefGuard<'_, T> {
@@ -64,17 +61,13 @@ impl<T> BriefLock<T> {
     /// A compare-and-exchange, which writes nothing when it fails: a swap would put a store of `true`
     /// beside the holder's `false`, and loom does not know which of the two comes last.
     fn try_acquire(&self) -> bool {
-        self.held
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 }
 
 impl<T> std::fmt::Debug for BriefLock<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BriefLock")
-            .field("held", &self.held)
-            .finish_non_exhaustive()
+        f.debug_struct("BriefLock").field("held", &self.held).finish_non_exhaustive()
     }
 }
 

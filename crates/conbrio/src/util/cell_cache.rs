@@ -34,9 +34,7 @@ fn class_of(layout: Layout) -> Option<(usize, Layout)> {
 
 impl CellCache {
     pub(crate) fn new() -> CellCache {
-        CellCache {
-            classes: [const { RefCell::new(Vec::new()) }; CLASSES],
-        }
+        CellCache { classes: [const { RefCell::new(Vec::new()) }; CLASSES] }
     }
 
     /// Memory for `layout`, from `cache` if there is one and it has some.
@@ -113,10 +111,7 @@ mod tests {
     #[test]
     fn large_and_strongly_aligned_cells_bypass_the_cache() {
         let cache = CellCache::new();
-        for layout in [
-            Layout::new::<[u64; 1000]>(),
-            Layout::from_size_align(64, 4096).unwrap(),
-        ] {
+        for layout in [Layout::new::<[u64; 1000]>(), Layout::from_size_align(64, 4096).unwrap()] {
             let memory = CellCache::allocate(Some(&cache), layout);
             assert_eq!(memory.as_ptr() as usize % layout.align(), 0);
             // SAFETY: allocated above with this layout.

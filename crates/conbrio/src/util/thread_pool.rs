@@ -101,11 +101,7 @@ impl ThreadPool {
 
     pub(crate) fn statistics(&self) -> PoolStatistics {
         let state = self.inner.lock();
-        PoolStatistics {
-            threads: state.live,
-            idle: state.idle,
-            waiting: state.jobs.len(),
-        }
+        PoolStatistics { threads: state.live, idle: state.idle, waiting: state.jobs.len() }
     }
 }
 
@@ -133,10 +129,8 @@ impl Inner {
                 break;
             }
             state.idle += 1;
-            let (guard, waited) = self
-                .work
-                .wait_timeout(state, self.idle)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (guard, waited) =
+                self.work.wait_timeout(state, self.idle).unwrap_or_else(PoisonError::into_inner);
             state = guard;
             state.idle -= 1;
             if waited.timed_out() && state.jobs.is_empty() {
@@ -155,11 +149,7 @@ mod tests {
     #[test]
     fn every_job_runs_and_the_limit_holds() {
         let pool = ThreadPool::new(3, Duration::from_secs(10));
-        let (now, peak, done) = (
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-        );
+        let (now, peak, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let counters = Arc::new((now, peak, done));
         for _ in 0..100 {
             let counters = Arc::clone(&counters);
@@ -175,14 +165,7 @@ mod tests {
         pool.join();
         assert_eq!(counters.2.load(Ordering::SeqCst), 100);
         assert!(counters.1.load(Ordering::SeqCst) <= 3);
-        assert_eq!(
-            pool.statistics(),
-            PoolStatistics {
-                threads: 0,
-                idle: 0,
-                waiting: 0
-            }
-        );
+        assert_eq!(pool.statistics(), PoolStatistics { threads: 0, idle: 0, waiting: 0 });
     }
 
     #[test]
@@ -194,10 +177,7 @@ mod tests {
         }
         // A job that comes later finds a new thread.
         let (sender, receiver) = std::sync::mpsc::channel();
-        assert!(
-            pool.submit(Box::new(move || sender.send(1).unwrap()))
-                .is_ok()
-        );
+        assert!(pool.submit(Box::new(move || sender.send(1).unwrap())).is_ok());
         assert_eq!(receiver.recv(), Ok(1));
     }
 }

@@ -86,8 +86,7 @@ fn waits_scopes_and_nurseries_allocate_nothing_and_a_spawn_at_most_once() {
                 cx.move_on_after(Duration::from_secs(9), |cx| cx.checkpoint()).map(|_| ())
             }),
             ("timeout around a sleep", |cx| {
-                cx.move_on_after(Duration::from_secs(9), |cx| cx.sleep(A_MOMENT))
-                    .map(|_| ())
+                cx.move_on_after(Duration::from_secs(9), |cx| cx.sleep(A_MOMENT)).map(|_| ())
             }),
             ("nursery", |cx| {
                 cx.nursery(|cx, _| cx.checkpoint()).unwrap();

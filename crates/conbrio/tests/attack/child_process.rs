@@ -34,36 +34,20 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn assert_aborted(&self) -> &Outcome {
         let signal = self.0.status.signal();
-        assert_eq!(
-            signal,
-            Some(libc::SIGABRT),
-            "{}: {}",
-            self.0.status,
-            self.stderr()
-        );
+        assert_eq!(signal, Some(libc::SIGABRT), "{}: {}", self.0.status, self.stderr());
         self
     }
 
     #[track_caller]
     pub(crate) fn assert_survived(&self) -> &Outcome {
         let code = self.0.status.code();
-        assert_eq!(
-            code,
-            Some(EXIT_SURVIVED),
-            "{}: {}",
-            self.0.status,
-            self.stderr()
-        );
+        assert_eq!(code, Some(EXIT_SURVIVED), "{}: {}", self.0.status, self.stderr());
         self
     }
 
     #[track_caller]
     pub(crate) fn assert_says(&self, text: &str) -> &Outcome {
-        assert!(
-            self.stderr().contains(text),
-            "no {text:?} in: {}",
-            self.stderr()
-        );
+        assert!(self.stderr().contains(text), "no {text:?} in: {}", self.stderr());
         self
     }
 }

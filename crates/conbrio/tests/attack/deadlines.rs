@@ -26,9 +26,7 @@ fn a_deadline_moved_while_it_fires_leaves_no_alarm_behind() {
                 inner.set_timeout(ms(10));
                 let handle = inner.handle();
                 // From another thread, so that the request waits until the task looks for it.
-                std::thread::spawn(move || handle.set_deadline(Some(later)))
-                    .join()
-                    .unwrap();
+                std::thread::spawn(move || handle.set_deadline(Some(later))).join().unwrap();
                 handle_of_time.jump(ms(20));
                 Ok(inner.is_cancelled())
             })
@@ -60,10 +58,7 @@ struct Moody {
 
 impl Clock for &'static Moody {
     fn now(&self) -> Instant {
-        assert!(
-            !self.angry.load(std::sync::atomic::Ordering::SeqCst),
-            "no time"
-        );
+        assert!(!self.angry.load(std::sync::atomic::Ordering::SeqCst), "no time");
         Instant::now()
     }
 }
@@ -87,9 +82,7 @@ fn a_clock_that_panics_ends_the_process() {
                     Ok(())
                 })
             }));
-            moody
-                .angry
-                .store(false, std::sync::atomic::Ordering::SeqCst);
+            moody.angry.store(false, std::sync::atomic::Ordering::SeqCst);
             assert!(result.is_err(), "the clock was asked");
             let _ = cx.yield_now();
         });

@@ -14,11 +14,7 @@ use crate::support::{CREWS, Canary, Fault, flatten, is_slow_wanted, run};
 /// spec: N5, N14
 #[test]
 fn handles_are_used_while_runtimes_end() {
-    let runtimes = if is_slow_wanted("three thousand runtimes") {
-        3_000
-    } else {
-        40
-    };
+    let runtimes = if is_slow_wanted("three thousand runtimes") { 3_000 } else { 40 };
     let (sender, receiver) = mpsc::channel::<CancelHandle>();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|threads| {

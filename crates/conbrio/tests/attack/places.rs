@@ -32,13 +32,7 @@ enum Cause {
     BodyPanics,
 }
 
-const PLACES: [Place; 5] = [
-    Place::Body,
-    Place::Exit,
-    Place::Join,
-    Place::Start,
-    Place::Blocking,
-];
+const PLACES: [Place; 5] = [Place::Body, Place::Exit, Place::Join, Place::Start, Place::Blocking];
 const CAUSES: [Cause; 6] = [
     Cause::Cancelled,
     Cause::CancelledTwice,
@@ -109,9 +103,7 @@ fn attack(workers: usize, place: Place, cause: Cause) {
                         Place::Exit => Ok(()),
                         Place::Join => last.join(cx).map_err(Fault::from),
                         Place::Start => n
-                            .start(cx, |cx, _never_ready| {
-                                stubborn(cx, frame, &AtomicUsize::new(0))
-                            })
+                            .start(cx, |cx, _never_ready| stubborn(cx, frame, &AtomicUsize::new(0)))
                             .map_err(|_| Fault::Broken(2)),
                         Place::Blocking => cx
                             .blocking(move || {
@@ -128,14 +120,8 @@ fn attack(workers: usize, place: Place, cause: Cause) {
                 assert_eq!(ended.load(Ordering::SeqCst), CHILDREN, "the nursery waited");
                 match outcome {
                     Err(NurseryError::Failed(errors)) => {
-                        assert!(
-                            errors.iter().all(|e| matches!(e, Fault::Broken(_))),
-                            "{errors:?}"
-                        );
-                        assert!(
-                            cause == Cause::ChildFails || place == Place::Start,
-                            "{errors:?}"
-                        );
+                        assert!(errors.iter().all(|e| matches!(e, Fault::Broken(_))), "{errors:?}");
+                        assert!(cause == Cause::ChildFails || place == Place::Start, "{errors:?}");
                         Ok(())
                     }
                     Err(NurseryError::Cancelled(cancelled)) => Err(Fault::Cancelled(cancelled)),
@@ -186,7 +172,10 @@ fn a_child_that_is_ready_too_late_stays_in_the_call_of_start() {
                         let _visit = frame.visit();
                         handle.cancel();
                         // On another worker than its caller it hears of it a little later.
-                        assert!(cx.sleep_forever().is_err(), "the caller's cancellation reaches it");
+                        assert!(
+                            cx.sleep_forever().is_err(),
+                            "the caller's cancellation reaches it"
+                        );
                         started.ready(());
                         assert!(cx.checkpoint().is_err(), "it is still inside");
                         cx.yield_shielded();

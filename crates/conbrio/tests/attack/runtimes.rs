@@ -38,9 +38,7 @@ fn a_nursery_takes_no_local_children_of_another_runtime() {
     run(2, |cx| {
         let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
             let said = cx.blocking(|| {
-                run(1, |inner| {
-                    panics(|| drop(n.spawn_local(inner, |cx| Ok(cx.sleep_forever()?))))
-                })
+                run(1, |inner| panics(|| drop(n.spawn_local(inner, |cx| Ok(cx.sleep_forever()?)))))
             })?;
             assert!(said.contains("another runtime"), "{said}");
             Ok(())
@@ -167,15 +165,10 @@ fn an_error_that_panics_in_start_does_not_keep_the_nursery_open() {
 /// spec: N4
 #[test]
 fn a_start_hook_that_panics_ends_the_process() {
-    let outcome = in_child(
-        "runtimes::a_start_hook_that_panics_ends_the_process",
-        || {
-            let _ = Builder::new()
-                .workers(3)
-                .on_thread_start(|worker| assert_ne!(worker, 1))
-                .run(|_| ());
-        },
-    );
+    let outcome = in_child("runtimes::a_start_hook_that_panics_ends_the_process", || {
+        let _ =
+            Builder::new().workers(3).on_thread_start(|worker| assert_ne!(worker, 1)).run(|_| ());
+    });
     outcome.assert_aborted().assert_says("a thread hook");
 }
 

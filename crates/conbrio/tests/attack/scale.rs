@@ -24,10 +24,7 @@ fn five_thousand_nested_scopes_are_cancelled_without_recursion() {
             return cx.sleep_forever();
         }
         let caught = cx.cancel_scope(|cx, _| nest(cx, depth - 1, at_the_bottom))?;
-        assert!(
-            caught.is_some(),
-            "an inner scope does not catch what the outermost was asked"
-        );
+        assert!(caught.is_some(), "an inner scope does not catch what the outermost was asked");
         Ok(())
     }
     run(1, |cx| {
@@ -123,10 +120,7 @@ fn a_hundred_thousand_children_are_cancelled_in_linear_time() {
     let large = cancel_children(100_000);
     eprintln!("10,000 in {small:?}, 100,000 in {large:?}");
     // Quadratic would be a hundred times as much.
-    assert!(
-        large < small * 50,
-        "{small:?} for 10,000, {large:?} for 100,000"
-    );
+    assert!(large < small * 50, "{small:?} for 10,000, {large:?} for 100,000");
 }
 
 /// spec: N1
@@ -152,10 +146,7 @@ fn a_hundred_thousand_tasks_fit() {
                 }
                 settle(cx, Duration::ZERO)?;
                 let each = (resident_bytes() - before) / TASKS;
-                let maps = std::fs::read_to_string("/proc/self/maps")
-                    .unwrap()
-                    .lines()
-                    .count();
+                let maps = std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
                 eprintln!("{each} bytes each, {maps} mappings");
                 // Two pages of stack, the cell, and some page tables.
                 assert!(each < 20_000, "{each} bytes each");
@@ -185,27 +176,24 @@ fn children_that_have_ended_leave_nothing_behind() {
         );
         return;
     }
-    let outcome = in_child(
-        "scale::children_that_have_ended_leave_nothing_behind",
-        || {
-            run(1, |cx| {
-                let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
-                    let mut before = 0;
-                    for round in 0..20_000 {
-                        n.spawn(|_| Ok(vec![0_u8; 1_000]));
-                        n.spawn(|cx| Ok(cx.sleep_forever()?)).cancel();
-                        cx.yield_now()?;
-                        if round == 2_000 {
-                            before = resident_bytes();
-                        }
+    let outcome = in_child("scale::children_that_have_ended_leave_nothing_behind", || {
+        run(1, |cx| {
+            let outcome = cx.nursery(|cx, n| -> Result<(), Fault> {
+                let mut before = 0;
+                for round in 0..20_000 {
+                    n.spawn(|_| Ok(vec![0_u8; 1_000]));
+                    n.spawn(|cx| Ok(cx.sleep_forever()?)).cancel();
+                    cx.yield_now()?;
+                    if round == 2_000 {
+                        before = resident_bytes();
                     }
-                    let more = resident_bytes().saturating_sub(before);
-                    assert!(more < 4 << 20, "{more} bytes more than before");
-                    Ok(())
-                });
-                flatten(outcome).unwrap();
+                }
+                let more = resident_bytes().saturating_sub(before);
+                assert!(more < 4 << 20, "{more} bytes more than before");
+                Ok(())
             });
-        },
-    );
+            flatten(outcome).unwrap();
+        });
+    });
     outcome.assert_survived();
 }

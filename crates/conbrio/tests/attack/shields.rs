@@ -37,11 +37,7 @@ fn wait_somehow(cx: &mut Cx, round: u32) -> Result<(), Fault> {
 /// spec: N1
 #[test]
 fn a_shield_raised_during_an_interruption_does_not_take_its_reason_away() {
-    let rounds = if crate::support::is_slow_wanted("a million shields") {
-        300_000
-    } else {
-        3_000
-    };
+    let rounds = if crate::support::is_slow_wanted("a million shields") { 300_000 } else { 3_000 };
     let done = AtomicBool::new(false);
     run(1, |cx| {
         std::thread::scope(|threads| {
@@ -129,9 +125,6 @@ fn a_nursery_knows_that_its_handle_or_deadline_cancelled_it() {
             scope.cancel();
             Ok(scope.handle().is_cancelled())
         });
-        assert!(
-            late.unwrap().unwrap(),
-            "the handle was made after the request"
-        );
+        assert!(late.unwrap().unwrap(), "the handle was made after the request");
     });
 }

@@ -38,30 +38,24 @@ fn an_overflow_says_which_task_it_was() {
             flatten(outcome).unwrap();
         });
     });
-    outcome
-        .assert_aborted()
-        .assert_says("the deep one")
-        .assert_says("stack");
+    outcome.assert_aborted().assert_says("the deep one").assert_says("stack");
 }
 
 /// The same with a name that has no place in the message.
 /// spec: N8
 #[test]
 fn an_overflow_with_a_strange_name_is_reported_too() {
-    let outcome = in_child(
-        "stacks::an_overflow_with_a_strange_name_is_reported_too",
-        || {
-            run(1, |cx| {
-                let _ = cx.nursery(|_, n| -> Result<(), Fault> {
-                    n.task("long\0 \u{1F980} name ".repeat(5_000)).spawn(|_| {
-                        black_box(recurse(black_box(10_000_000)));
-                        Ok(())
-                    });
+    let outcome = in_child("stacks::an_overflow_with_a_strange_name_is_reported_too", || {
+        run(1, |cx| {
+            let _ = cx.nursery(|_, n| -> Result<(), Fault> {
+                n.task("long\0 \u{1F980} name ".repeat(5_000)).spawn(|_| {
+                    black_box(recurse(black_box(10_000_000)));
                     Ok(())
                 });
+                Ok(())
             });
-        },
-    );
+        });
+    });
     outcome.assert_aborted().assert_says("long");
 }
 
@@ -80,10 +74,7 @@ fn deep_neighbours_leave_each_other_alone() {
                 cx.yield_now()?;
             }
         }
-        assert!(
-            frame.iter().all(|&byte| byte == mark),
-            "a neighbour wrote here"
-        );
+        assert!(frame.iter().all(|&byte| byte == mark), "a neighbour wrote here");
         Ok(())
     }
     for workers in CREWS {
@@ -115,11 +106,7 @@ fn stacks_are_used_again_after_panics() {
                             runs.fetch_add(1, Ordering::SeqCst);
                             assert!(recurse(20) == 20);
                             cx.yield_shielded();
-                            if child % 2 == 0 {
-                                plan_panic(1)
-                            } else {
-                                Ok(())
-                            }
+                            if child % 2 == 0 { plan_panic(1) } else { Ok(()) }
                         });
                     }
                     Ok(())
@@ -142,11 +129,7 @@ fn ten_thousand_calls_deep_on_a_stack_that_is_large_enough() {
                     if depth.is_multiple_of(1_000) {
                         cx.yield_now()?;
                     }
-                    Ok(if depth == 0 {
-                        0
-                    } else {
-                        1 + black_box(down(cx, depth - 1)?)
-                    })
+                    Ok(if depth == 0 { 0 } else { 1 + black_box(down(cx, depth - 1)?) })
                 }
                 assert_eq!(down(cx, 10_000)?, 10_000);
                 Ok(())

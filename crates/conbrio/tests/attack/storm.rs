@@ -63,11 +63,7 @@ impl Wait for Outside<'_> {
     }
 
     fn abort(&mut self) -> Abort {
-        if self.is_stubborn {
-            Abort::Pending
-        } else {
-            Abort::Succeeded
-        }
+        if self.is_stubborn { Abort::Pending } else { Abort::Succeeded }
     }
 }
 
@@ -79,10 +75,7 @@ fn body(
     mut dice: Dice,
     depth: u32,
 ) -> Result<(), Fault> {
-    let frame = Frame {
-        canary: Canary::new(),
-        outer: Some(outer),
-    };
+    let frame = Frame { canary: Canary::new(), outer: Some(outer) };
     let here = std::thread::current().id();
     for _ in 0..1 + dice.below(5) {
         if world.steps.fetch_sub(1, Ordering::Relaxed) <= 0 {
@@ -90,11 +83,7 @@ fn body(
         }
         let step = step(cx, world, &frame, &mut dice, depth);
         frame.check();
-        assert_eq!(
-            std::thread::current().id(),
-            here,
-            "a task stays on its thread"
-        );
+        assert_eq!(std::thread::current().id(), here, "a task stays on its thread");
         // Some bodies stop for a failure, and some go on as if nothing had happened.
         if !dice.one_in(4) {
             step?;
@@ -116,10 +105,7 @@ fn step(
         0 => cx.yield_now()?,
         1 => cx.checkpoint()?,
         2 | 3 => cx.sleep(short)?,
-        4 => cx.park_on(&mut Outside {
-            world,
-            is_stubborn: dice.one_in(3),
-        })?,
+        4 => cx.park_on(&mut Outside { world, is_stubborn: dice.one_in(3) })?,
         5 => cx.blocking(|| frame.check())?,
         6 if dice.one_in(4) => return Err(Fault::Broken(dice.next())),
         7 if dice.one_in(6) => plan_panic(dice.next()),
@@ -143,9 +129,8 @@ fn step(
         }
         14 => cx.shield(|cx| body(cx, world, frame, inside, depth + 1))?,
         _ => {
-            let caught = catch_unwind(AssertUnwindSafe(|| {
-                body(cx, world, frame, inside, depth + 1)
-            }));
+            let caught =
+                catch_unwind(AssertUnwindSafe(|| body(cx, world, frame, inside, depth + 1)));
             match caught {
                 Ok(result) => result?,
                 Err(payload) => assert!(is_planned(&*payload), "an attack has hit"),
@@ -323,10 +308,7 @@ fn storm(seed: u64, workers: usize, steps: i64) -> u64 {
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             run(workers, |cx| {
-                let frame = Frame {
-                    canary: Canary::new(),
-                    outer: None,
-                };
+                let frame = Frame { canary: Canary::new(), outer: None };
                 let mut dice = Dice::new(seed);
                 while world.steps.load(Ordering::Relaxed) > 0 {
                     let inside = Dice::new(dice.next());
@@ -335,10 +317,7 @@ fn storm(seed: u64, workers: usize, steps: i64) -> u64 {
                     if let Err(payload) = outcome {
                         assert!(is_planned(&*payload), "an attack has hit");
                     }
-                    assert!(
-                        cx.checkpoint().is_ok(),
-                        "nothing around the main task is cancelled"
-                    );
+                    assert!(cx.checkpoint().is_ok(), "nothing around the main task is cancelled");
                 }
             });
         }));

@@ -18,10 +18,7 @@ pub(crate) struct Canary {
 
 impl Canary {
     pub(crate) fn new() -> Canary {
-        Canary {
-            song: AtomicU64::new(ALIVE),
-            visitors: AtomicUsize::new(0),
-        }
+        Canary { song: AtomicU64::new(ALIVE), visitors: AtomicUsize::new(0) }
     }
 
     /// Looks whether the frame is alive.
@@ -115,9 +112,7 @@ pub(crate) fn run_with<R: Send>(
     main: impl FnOnce(&mut Cx) -> R + Send,
 ) -> R {
     let _watch = Watchdog::new();
-    builder
-        .run(main)
-        .expect("the system has what a runtime needs")
+    builder.run(main).expect("the system has what a runtime needs")
 }
 
 /// Ends the process if it is not dropped in time.

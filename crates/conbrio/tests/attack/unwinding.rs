@@ -21,8 +21,7 @@ struct Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let result = self.cx.sleep(Duration::from_micros(1));
-        self.said
-            .set(Some(result.map_err(|cancelled| cancelled.source())));
+        self.said.set(Some(result.map_err(|cancelled| cancelled.source())));
         // All the others refuse as well while unwinding, and none of them stops the task.
         if panicking() {
             assert!(self.cx.yield_now().is_err());
@@ -69,22 +68,14 @@ fn a_destructor_may_wait_unless_it_runs_because_of_a_panic() {
             Ok(())
         });
         assert!(outcome.is_ok());
-        assert_eq!(
-            said.take(),
-            Some(Err(CancelSource::Explicit)),
-            "while cancelled"
-        );
+        assert_eq!(said.take(), Some(Err(CancelSource::Explicit)), "while cancelled");
 
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let _waiter = Waiter { cx, said: &said };
             plan_panic(1);
         }));
         assert_eq!(caught.unwrap_err().downcast_ref(), Some(&Planned(1)));
-        assert_eq!(
-            said.take(),
-            Some(Err(CancelSource::Unwinding)),
-            "while unwinding"
-        );
+        assert_eq!(said.take(), Some(Err(CancelSource::Unwinding)), "while unwinding");
         cx.yield_now().unwrap();
     });
 }
@@ -131,11 +122,7 @@ fn no_panic_is_lost() {
                         });
                         n.spawn(|_| if child_panics { plan_panic(1) } else { Ok(()) });
                         cx.yield_shielded();
-                        if body_panics {
-                            plan_panic(2)
-                        } else {
-                            Ok(cx.sleep_forever()?)
-                        }
+                        if body_panics { plan_panic(2) } else { Ok(cx.sleep_forever()?) }
                     });
                 }));
                 let mut got = numbers(caught.expect_err("it goes on"));
@@ -161,11 +148,7 @@ fn a_destructor_that_panics_is_a_panic_like_any_other() {
                     Ok(())
                 });
             }));
-            assert_eq!(
-                numbers(caught.unwrap_err()),
-                [1],
-                "a value that nobody asked for"
-            );
+            assert_eq!(numbers(caught.unwrap_err()), [1], "a value that nobody asked for");
 
             let caught = catch_unwind(AssertUnwindSafe(|| {
                 let _ = cx.nursery(|cx, n| -> Result<(), Fault> {
@@ -177,11 +160,7 @@ fn a_destructor_that_panics_is_a_panic_like_any_other() {
                     Ok(())
                 });
             }));
-            assert_eq!(
-                numbers(caught.unwrap_err()),
-                [2],
-                "a value that its handle dropped"
-            );
+            assert_eq!(numbers(caught.unwrap_err()), [2], "a value that its handle dropped");
 
             let caught = catch_unwind(AssertUnwindSafe(|| {
                 let _ = cx.nursery(|_, n| -> Result<(), Fault> {
@@ -193,11 +172,7 @@ fn a_destructor_that_panics_is_a_panic_like_any_other() {
                     Ok(())
                 });
             }));
-            assert_eq!(
-                numbers(caught.unwrap_err()),
-                [3],
-                "what a child had captured"
-            );
+            assert_eq!(numbers(caught.unwrap_err()), [3], "what a child had captured");
 
             let cancelled_meanwhile = catch_unwind(AssertUnwindSafe(|| {
                 let _ = cx.nursery(|cx, n| -> Result<(), Fault> {
@@ -210,11 +185,7 @@ fn a_destructor_that_panics_is_a_panic_like_any_other() {
                     Ok(())
                 });
             }));
-            assert_eq!(
-                numbers(cancelled_meanwhile.unwrap_err()),
-                [4],
-                "while it was cancelled"
-            );
+            assert_eq!(numbers(cancelled_meanwhile.unwrap_err()), [4], "while it was cancelled");
         });
     }
 }

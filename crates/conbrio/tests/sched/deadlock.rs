@@ -68,10 +68,9 @@ fn wait_for_each_other(workers: usize) {
 // spec: N20
 #[test]
 fn two_tasks_that_wait_for_each_other_are_reported_on_one_worker() {
-    in_child(
-        "deadlock::two_tasks_that_wait_for_each_other_are_reported_on_one_worker",
-        || wait_for_each_other(1),
-    )
+    in_child("deadlock::two_tasks_that_wait_for_each_other_are_reported_on_one_worker", || {
+        wait_for_each_other(1)
+    })
     .assert_aborted()
     .assert_says(
         "conbrio: deadlock: nothing can run any more; every task waits:\n  \
@@ -85,10 +84,9 @@ fn two_tasks_that_wait_for_each_other_are_reported_on_one_worker() {
 // spec: N20
 #[test]
 fn two_tasks_that_wait_for_each_other_are_reported_on_two_workers() {
-    in_child(
-        "deadlock::two_tasks_that_wait_for_each_other_are_reported_on_two_workers",
-        || wait_for_each_other(2),
-    )
+    in_child("deadlock::two_tasks_that_wait_for_each_other_are_reported_on_two_workers", || {
+        wait_for_each_other(2)
+    })
     .assert_aborted()
     .assert_says("  'main' waits for its children, on worker 0\n")
     .assert_says("    'left' waits for sched::deadlock::Event, on worker ")
@@ -98,13 +96,12 @@ fn two_tasks_that_wait_for_each_other_are_reported_on_two_workers() {
 
 fn three_levels(workers: usize) {
     let outcome = checked(workers).run(|cx| {
-        cx.nursery(|cx, n| -> Result<(), NurseryError<Cancelled>> {
-            n.task("shutdown").spawn(|cx| Ok(cx.wait_shutdown()?));
-            n.task("parent").spawn(|cx| {
-                cx.nursery(|cx, m| -> Result<(), Cancelled> {
-                    m.task("shielded")
-                        .spawn(|cx| cx.shield(|cx| cx.sleep_forever()));
-                    m.task("cancelled nursery").spawn(|cx| {
+        cx.nursery(|cx, n| -> Result<(), Cancelled> {
+            n.task("shutdown").spawn(|cx| cx.wait_shutdown());
+            n.task("parent").spawn(|cx| -> Result<(), Cancelled> {
+                let inner = cx.nursery(|cx, m| -> Result<(), Cancelled> {
+                    m.task("shielded").spawn(|cx| cx.shield(|cx| cx.sleep_forever()));
+                    m.task("cancelled nursery").spawn(|cx| -> Result<(), Cancelled> {
                         let inner = cx.nursery(|_, k| -> Result<(), Cancelled> {
                             k.task("deaf")
                                 .spawn(|cx| cx.shield(|cx| cx.park_on(&mut &Event::default())));
@@ -115,11 +112,10 @@ fn three_levels(workers: usize) {
                     });
                     let mut sleeper = m.task("sleeper").spawn(|cx| cx.sleep_forever());
                     sleeper.join(cx)
-                })?;
-                Ok(())
+                });
+                unreachable!("a nursery has ended before its children: {inner:?}");
             });
-            cx.wait(std::future::pending::<()>())?;
-            Ok(())
+            cx.wait(std::future::pending::<()>())
         })
     });
     unreachable!("tasks that wait for ever have ended: {outcome:?}");
@@ -128,10 +124,9 @@ fn three_levels(workers: usize) {
 // spec: N20
 #[test]
 fn every_level_is_listed_with_its_wait_and_whether_it_is_cancelled() {
-    in_child(
-        "deadlock::every_level_is_listed_with_its_wait_and_whether_it_is_cancelled",
-        || three_levels(1),
-    )
+    in_child("deadlock::every_level_is_listed_with_its_wait_and_whether_it_is_cancelled", || {
+        three_levels(1)
+    })
     .assert_aborted()
     .assert_says(
         "every task waits:\n  \
@@ -149,10 +144,8 @@ fn every_level_is_listed_with_its_wait_and_whether_it_is_cancelled() {
 // spec: N20
 #[test]
 fn every_level_is_listed_whatever_worker_it_is_on() {
-    let outcome = in_child(
-        "deadlock::every_level_is_listed_whatever_worker_it_is_on",
-        || three_levels(3),
-    );
+    let outcome =
+        in_child("deadlock::every_level_is_listed_whatever_worker_it_is_on", || three_levels(3));
     outcome.assert_aborted().assert_says("conbrio: 7 tasks; ");
     for line in [
         "    'shutdown' waits for a shutdown request, on worker ",
@@ -191,24 +184,21 @@ fn five_thousand_levels_are_listed() {
 /// The report does not wait for a lock that one of the tasks holds.
 #[test]
 fn a_task_that_holds_standard_error_does_not_keep_the_report_back() {
-    in_child(
-        "deadlock::a_task_that_holds_standard_error_does_not_keep_the_report_back",
-        || {
-            let outcome = checked(2).run(|cx| {
-                cx.nursery(|_, n| -> Result<(), Cancelled> {
-                    for _ in 0..4 {
-                        n.spawn(|cx| cx.sleep_forever());
-                    }
-                    n.task("holder").spawn(|cx| {
-                        let _held = std::io::stderr().lock();
-                        cx.sleep_forever()
-                    });
-                    Ok(())
-                })
-            });
-            unreachable!("tasks that wait for ever have ended: {outcome:?}");
-        },
-    )
+    in_child("deadlock::a_task_that_holds_standard_error_does_not_keep_the_report_back", || {
+        let outcome = checked(2).run(|cx| {
+            cx.nursery(|_, n| -> Result<(), Cancelled> {
+                for _ in 0..4 {
+                    n.spawn(|cx| cx.sleep_forever());
+                }
+                n.task("holder").spawn(|cx| {
+                    let _held = std::io::stderr().lock();
+                    cx.sleep_forever()
+                });
+                Ok(())
+            })
+        });
+        unreachable!("tasks that wait for ever have ended: {outcome:?}");
+    })
     .assert_aborted()
     .assert_says("    'holder' waits for ever (sleep_forever), on worker ");
 }
@@ -217,18 +207,14 @@ fn a_task_that_holds_standard_error_does_not_keep_the_report_back() {
 // spec: N20
 #[test]
 fn a_deadlock_is_reported_with_a_virtual_clock() {
-    in_child(
-        "deadlock::a_deadlock_is_reported_with_a_virtual_clock",
-        || {
-            let outcome = checked(2)
-                .clock(MockClock::new().autojump(Duration::from_millis(1)))
-                .run(|cx| {
-                    cx.sleep(Duration::from_secs(3600))?;
-                    cx.sleep_forever()
-                });
-            unreachable!("a task that waits for ever has ended: {outcome:?}");
-        },
-    )
+    in_child("deadlock::a_deadlock_is_reported_with_a_virtual_clock", || {
+        let outcome =
+            checked(2).clock(MockClock::new().autojump(Duration::from_millis(1))).run(|cx| {
+                cx.sleep(Duration::from_secs(3600))?;
+                cx.sleep_forever()
+            });
+        unreachable!("a task that waits for ever has ended: {outcome:?}");
+    })
     .assert_aborted()
     .assert_says("  'main' waits for ever (sleep_forever), on worker 0\n");
 }
@@ -236,20 +222,17 @@ fn a_deadlock_is_reported_with_a_virtual_clock() {
 /// What was pending has come to nothing: the workers look again.
 #[test]
 fn a_deadlock_is_found_after_everything_that_was_pending_has_ended() {
-    in_child(
-        "deadlock::a_deadlock_is_found_after_everything_that_was_pending_has_ended",
-        || {
-            let outcome = checked(2).run(|cx| {
-                cx.nursery(|cx, n| -> Result<(), Cancelled> {
-                    n.spawn(|cx| cx.blocking(|| std::thread::sleep(WHILE)));
-                    n.spawn(|cx| cx.sleep(WHILE));
-                    n.spawn(|cx| settle(cx, WHILE / 2));
-                    cx.sleep_forever()
-                })
-            });
-            unreachable!("a task that waits for ever has ended: {outcome:?}");
-        },
-    )
+    in_child("deadlock::a_deadlock_is_found_after_everything_that_was_pending_has_ended", || {
+        let outcome = checked(2).run(|cx| {
+            cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                n.spawn(|cx| cx.blocking(|| std::thread::sleep(WHILE)));
+                n.spawn(|cx| cx.sleep(WHILE));
+                n.spawn(|cx| settle(cx, WHILE / 2));
+                cx.sleep_forever()
+            })
+        });
+        unreachable!("a task that waits for ever has ended: {outcome:?}");
+    })
     .assert_aborted()
     .assert_says("  'main' waits for ever (sleep_forever), on worker 0\nconbrio: 1 tasks; ");
 }
@@ -276,21 +259,18 @@ fn a_pending_sleep_is_no_deadlock() {
 // spec: N20
 #[test]
 fn a_deadline_around_a_wait_for_ever_is_no_deadlock() {
-    survives(
-        "deadlock::a_deadline_around_a_wait_for_ever_is_no_deadlock",
-        |workers| {
-            let outcome = checked(workers).run(|cx| {
-                cx.nursery(|cx, n| -> Result<(), Cancelled> {
-                    n.spawn(|cx| cx.sleep_forever());
-                    let slept = cx.move_on_after(WHILE, |cx| cx.sleep_forever())?;
-                    assert!(slept.is_none());
-                    n.cancel();
-                    Ok(())
-                })
-            });
-            assert!(outcome.unwrap().is_ok());
-        },
-    );
+    survives("deadlock::a_deadline_around_a_wait_for_ever_is_no_deadlock", |workers| {
+        let outcome = checked(workers).run(|cx| {
+            cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                n.spawn(|cx| cx.sleep_forever());
+                let slept = cx.move_on_after(WHILE, |cx| cx.sleep_forever())?;
+                assert!(slept.is_none());
+                n.cancel();
+                Ok(())
+            })
+        });
+        assert!(outcome.unwrap().is_ok());
+    });
 }
 
 // spec: N20
@@ -311,22 +291,17 @@ fn a_virtual_clock_that_jumps_comes_first() {
 // spec: N20
 #[test]
 fn a_deadline_of_a_clock_that_stands_still_is_no_deadlock() {
-    survives(
-        "deadlock::a_deadline_of_a_clock_that_stands_still_is_no_deadlock",
-        |workers| {
-            let clock = MockClock::new();
-            let mover = clock.clone();
-            let thread = std::thread::spawn(move || {
-                std::thread::sleep(WHILE);
-                mover.jump(Duration::from_secs(3600));
-            });
-            let outcome = checked(workers)
-                .clock(clock)
-                .run(|cx| cx.sleep(Duration::from_secs(3600)));
-            outcome.unwrap().unwrap();
-            thread.join().unwrap();
-        },
-    );
+    survives("deadlock::a_deadline_of_a_clock_that_stands_still_is_no_deadlock", |workers| {
+        let clock = MockClock::new();
+        let mover = clock.clone();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(WHILE);
+            mover.jump(Duration::from_secs(3600));
+        });
+        let outcome = checked(workers).clock(clock).run(|cx| cx.sleep(Duration::from_secs(3600)));
+        outcome.unwrap().unwrap();
+        thread.join().unwrap();
+    });
 }
 
 // spec: N20
@@ -396,39 +371,36 @@ fn a_task_that_settles_is_no_deadlock() {
 /// never is, for the sake of a deadline far away.
 #[test]
 fn wakes_from_outside_during_the_look_are_not_lost() {
-    survives(
-        "deadlock::wakes_from_outside_during_the_look_are_not_lost",
-        |workers| {
-            let events = [const { Event(Mutex::new(None)) }; 3];
-            let done = std::sync::atomic::AtomicBool::new(false);
-            std::thread::scope(|s| {
-                s.spawn(|| {
-                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                        for event in &events {
-                            event.bring_about();
-                        }
-                        std::thread::yield_now();
+    survives("deadlock::wakes_from_outside_during_the_look_are_not_lost", |workers| {
+        let events = [const { Event(Mutex::new(None)) }; 3];
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    for event in &events {
+                        event.bring_about();
                     }
-                });
-                let outcome = checked(workers).run(|cx| {
-                    cx.move_on_after(Duration::from_secs(3600), |cx| {
-                        cx.nursery(|_, n| -> Result<(), Cancelled> {
-                            for event in &events {
-                                n.spawn(|cx| {
-                                    for _ in 0..2_000 {
-                                        let mut wait = event;
-                                        cx.park_on(&mut wait)?;
-                                    }
-                                    Ok(())
-                                });
-                            }
-                            Ok(())
-                        })
-                    })
-                });
-                done.store(true, std::sync::atomic::Ordering::Relaxed);
-                assert!(matches!(outcome, Ok(Ok(Some(())))));
+                    std::thread::yield_now();
+                }
             });
-        },
-    );
+            let outcome = checked(workers).run(|cx| {
+                cx.move_on_after(Duration::from_secs(3600), |cx| {
+                    cx.nursery(|_, n| -> Result<(), Cancelled> {
+                        for event in &events {
+                            n.spawn(move |cx| {
+                                for _ in 0..2_000 {
+                                    let mut wait = event;
+                                    cx.park_on(&mut wait)?;
+                                }
+                                Ok(())
+                            });
+                        }
+                        Ok(())
+                    })
+                })
+            });
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(matches!(outcome, Ok(Ok(Some(())))));
+        });
+    });
 }

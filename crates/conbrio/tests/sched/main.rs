@@ -81,16 +81,13 @@ fn a_child_begins_elsewhere_while_its_parent_computes() {
 fn virtual_time_goes_on_after_a_blocking_call() {
     for workers in [1, 2] {
         let clock = MockClock::new().autojump(Duration::ZERO);
-        let outcome = Builder::new()
-            .workers(workers)
-            .clock(clock.clone())
-            .run(|cx| {
-                for _ in 0..200 {
-                    cx.blocking(|| ())?;
-                    cx.sleep(Duration::from_secs(3600))?;
-                }
-                Ok::<(), Cancelled>(())
-            });
+        let outcome = Builder::new().workers(workers).clock(clock.clone()).run(|cx| {
+            for _ in 0..200 {
+                cx.blocking(|| ())?;
+                cx.sleep(Duration::from_secs(3600))?;
+            }
+            Ok::<(), Cancelled>(())
+        });
         assert!(matches!(outcome, Ok(Ok(()))));
         assert_eq!(clock.elapsed(), Duration::from_secs(200 * 3600));
     }

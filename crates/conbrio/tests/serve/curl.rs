@@ -23,23 +23,13 @@ fn curl_agrees() {
     ];
     for (status, options, path) in cases {
         let url = server.url(path);
-        let silent = [
-            "--silent",
-            "--max-time",
-            "30",
-            "--write-out",
-            "%{http_code}",
-        ];
+        let silent = ["--silent", "--max-time", "30", "--write-out", "%{http_code}"];
         let mut arguments = [&silent[..], options].concat();
         arguments.extend(["--output", saved.to_str().unwrap(), &url]);
         let Some(output) = tool("curl", &arguments) else {
             return;
         };
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            status,
-            "{options:?} {path}"
-        );
+        assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{options:?} {path}");
     }
     let url = server.url("/big.bin");
     // The first part, and the rest as a download that is taken up again.

@@ -89,10 +89,7 @@ fn beyond_the_limit_is_503() {
     }
     let mut third = server.connect();
     let answer = third.answer(true);
-    assert_eq!(
-        (answer.status, answer.header("Retry-After")),
-        (503, Some("1"))
-    );
+    assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")));
     third.expect_end();
     for client in &mut clients {
         assert_eq!(client.ask(GET_TEN).status, 200);
@@ -113,10 +110,7 @@ fn it_outlives_a_lack_of_fds() {
     drop(last);
     server.signal(Signal::INT);
     let (_, log) = server.expect_success();
-    assert!(
-        log.contains("accept: ") && log.contains("os error 24"),
-        "{log}"
-    );
+    assert!(log.contains("accept: ") && log.contains("os error 24"), "{log}");
 }
 
 #[test]
@@ -133,10 +127,7 @@ fn ctrl_c_closes_the_idle_and_finishes_what_runs() {
         idle.expect_end();
         assert_eq!(running.rest().unwrap(), BIG_BYTES);
         let (line, log) = server.expect_success();
-        assert!(
-            line.contains("served 2 requests (33.6 MB) on 2 connections in "),
-            "{line:?}"
-        );
+        assert!(line.contains("served 2 requests (33.6 MB) on 2 connections in "), "{line:?}");
         assert!(line.contains("; 0 connections were cut off"), "{line:?}");
         assert!(log.contains("\"GET /ten.txt HTTP/1.1\" 200 10 "), "{log}");
     }

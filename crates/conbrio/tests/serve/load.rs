@@ -54,12 +54,7 @@ fn good_clients_do_not_notice_bad_ones() {
     assert_eq!(server.get("/ten.txt").status, 200);
     let fds = server.fd_count();
     // Once for warmth, so that what is kept for reuse is there before it is counted.
-    let load = |seconds| {
-        tool(
-            "wrk",
-            &["-t", "2", "-c", "256", "-d", seconds, "--latency", &url],
-        )
-    };
+    let load = |seconds| tool("wrk", &["-t", "2", "-c", "256", "-d", seconds, "--latency", &url]);
     let Some(warm) = load("3") else { return };
     assert!(warm.status.success());
     server.expect_fds(fds);
@@ -84,10 +79,7 @@ fn good_clients_do_not_notice_bad_ones() {
     });
     let report = String::from_utf8(output.expect("wrk ran before").stdout).unwrap();
     assert!(report.contains("Requests/sec"), "{report}");
-    assert!(
-        !report.contains("Socket errors") && !report.contains("Non-2xx"),
-        "{report}"
-    );
+    assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
 
     server.expect_fds(fds);
     let grown = server.resident_bytes().saturating_sub(resident);
@@ -98,8 +90,5 @@ fn good_clients_do_not_notice_bad_ones() {
         std::io::stderr(),
         "\n{report}{misdeeds} misdeeds; resident {resident} + {grown} bytes\n{line}{log}"
     );
-    assert!(
-        grown < RESIDENT_GROWTH_MAX,
-        "resident memory has grown by {grown} bytes"
-    );
+    assert!(grown < RESIDENT_GROWTH_MAX, "resident memory has grown by {grown} bytes");
 }

@@ -19,10 +19,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// The example, which cargo builds before the tests of its package.
 pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/<profile>/deps/<test>");
+    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
     let binary = profile.join("examples/serve");
     assert!(
         binary.exists(),
@@ -62,10 +59,7 @@ impl Folder {
 
     /// A file that no socket buffer holds.
     pub(crate) fn write_big(&self) {
-        fs::File::create(self.www().join("big.bin"))
-            .unwrap()
-            .set_len(BIG_BYTES as u64)
-            .unwrap();
+        fs::File::create(self.www().join("big.bin")).unwrap().set_len(BIG_BYTES as u64).unwrap();
     }
 }
 
@@ -117,12 +111,7 @@ impl Server {
             .strip_prefix("listening on http://")
             .and_then(|rest| rest.strip_suffix('/')?.parse().ok())
             .unwrap_or_else(|| panic!("the server says {line:?} instead of its address"));
-        Server {
-            child,
-            stdout,
-            address,
-            folder,
-        }
+        Server { child, stdout, address, folder }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -156,34 +145,20 @@ impl Server {
     }
 
     pub(crate) fn fd_count(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .unwrap()
-            .count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     pub(crate) fn resident_bytes(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap();
-        line.trim()
-            .strip_suffix(" kB")
-            .unwrap()
-            .parse::<usize>()
-            .unwrap()
-            * 1024
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
     }
 
     /// Asks, one request after the other, until the server has no more open files than `count`.
     pub(crate) fn expect_fds(&self, count: usize) {
         let began = Instant::now();
         while self.fd_count() > count {
-            assert!(
-                began.elapsed() < LIMIT,
-                "{} fds are open, not {count}",
-                self.fd_count()
-            );
+            assert!(began.elapsed() < LIMIT, "{} fds are open, not {count}", self.fd_count());
             assert_eq!(self.get("/ten.txt").status, 200);
         }
     }
@@ -198,18 +173,10 @@ impl Server {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         let mut log = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "the server ended with {status}: {log}");
-        assert!(
-            line.starts_with("served ") && line.contains(" requests ("),
-            "{line:?}"
-        );
+        assert!(line.starts_with("served ") && line.contains(" requests ("), "{line:?}");
         (line, log)
     }
 
@@ -217,10 +184,7 @@ impl Server {
     pub(crate) fn expect_cut_off(&mut self, count: usize) {
         self.signal(Signal::INT);
         let (line, log) = self.expect_success();
-        assert!(
-            line.contains(&format!("; {count} connections were cut off")),
-            "{line:?} {log}"
-        );
+        assert!(line.contains(&format!("; {count} connections were cut off")), "{line:?} {log}");
     }
 }
 
@@ -252,9 +216,7 @@ impl Client {
 
     pub(crate) fn answer(&mut self, has_body: bool) -> Answer {
         let mut answer = self.head();
-        let length = answer
-            .header("Content-Length")
-            .map_or(0, |text| text.parse().unwrap());
+        let length = answer.header("Content-Length").map_or(0, |text| text.parse().unwrap());
         answer.body = vec![0; if has_body { length } else { 0 }];
         self.0.read_exact(&mut answer.body).unwrap();
         answer
@@ -264,20 +226,11 @@ impl Client {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             let count = self.0.read_line(&mut head).unwrap();
-            assert!(
-                count > 0,
-                "the connection ended in the middle of a head: {head:?}"
-            );
+            assert!(count > 0, "the connection ended in the middle of a head: {head:?}");
         }
-        let status = head
-            .strip_prefix("HTTP/1.1 ")
-            .and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line in {head:?}"));
-        Answer {
-            status,
-            head,
-            body: Vec::new(),
-        }
+        Answer { status, head, body: Vec::new() }
     }
 
     /// Reads to the end of the stream; what came.
@@ -321,10 +274,7 @@ pub(crate) fn tool(name: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Output
     });
     if output.is_err() {
         // Not `eprintln!`, which the test harness keeps to itself when a test succeeds.
-        let _ = writeln!(
-            std::io::stderr(),
-            "\n=== SKIPPED: no `{name}` here, and apt has none"
-        );
+        let _ = writeln!(std::io::stderr(), "\n=== SKIPPED: no `{name}` here, and apt has none");
     }
     output.ok()
 }

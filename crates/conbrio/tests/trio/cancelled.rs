@@ -10,19 +10,11 @@ use crate::support::{Fault, Trace, names, on_all_workers, on_one_worker, seconds
 /// What can be read of a cancellation.
 fn facts(cancelled: &Cancelled) -> (CancelSource, Option<String>, Option<String>) {
     let owned = |text: Option<&str>| text.map(str::to_owned);
-    (
-        cancelled.source(),
-        owned(cancelled.reason()),
-        owned(cancelled.source_task()),
-    )
+    (cancelled.source(), owned(cancelled.reason()), owned(cancelled.source_task()))
 }
 
 fn explicit(reason: &str, task: &str) -> (CancelSource, Option<String>, Option<String>) {
-    (
-        CancelSource::Explicit,
-        Some(reason.to_owned()),
-        Some(task.to_owned()),
-    )
+    (CancelSource::Explicit, Some(reason.to_owned()), Some(task.to_owned()))
 }
 
 // spec: test_cancelled.Cancelled_str
@@ -34,17 +26,11 @@ fn its_text_names_source_reason_task_and_place() {
             scope.cancel_with("out of patience");
             let cancelled = cx.checkpoint().unwrap_err();
             let text = cancelled.to_string();
-            assert!(
-                text.starts_with("cancelled on request from task 'main' at "),
-                "{text}"
-            );
+            assert!(text.starts_with("cancelled on request from task 'main' at "), "{text}");
             assert!(text.contains(&format!("cancelled.rs:{line}:")), "{text}");
             assert!(text.ends_with(": out of patience"), "{text}");
             let text = format!("{cancelled:?}");
-            assert!(
-                text.contains("Explicit") && text.contains("out of patience"),
-                "{text}"
-            );
+            assert!(text.contains("Explicit") && text.contains("out of patience"), "{text}");
             Err::<(), _>(cancelled)
         });
         let _ = cx.move_on_after(seconds(1), |cx| {
@@ -148,11 +134,7 @@ fn after_a_failure(
             "failed"
         }
     };
-    let expected = (
-        source,
-        Some(format!("the child {verb}")),
-        Some("failing".to_owned()),
-    );
+    let expected = (source, Some(format!("the child {verb}")), Some("failing".to_owned()));
     assert_eq!(trace.take(), [expected.clone(), expected.clone(), expected]);
 }
 
@@ -177,12 +159,10 @@ fn a_failure_inside_start_cancels_the_siblings_in_the_name_of_the_body() {
                 Err::<(), _>(cancelled.into())
             });
             // The failure comes out of `start`, and it is the body that passes it on.
-            let started = n
-                .task("starting")
-                .start(cx, |cx, _started: Started<'_, (), Fault>| {
-                    cx.sleep(seconds(1))?;
-                    Err(Fault::Named("no"))
-                });
+            let started = n.task("starting").start(cx, |cx, _started: Started<'_, (), Fault>| {
+                cx.sleep(seconds(1))?;
+                Err(Fault::Named("no"))
+            });
             match started {
                 Err(StartError::Failed(fault)) => Err(fault),
                 other => panic!("{other:?}"),
@@ -249,12 +229,8 @@ fn children_learn_that_the_body_has_failed() {
             cx.checkpoint()?;
             Ok(())
         });
-        let Err(NurseryError::Failed(errors)) = result else {
-            panic!("{result:?}")
-        };
-        let Fault::Group(group) = errors.into_first() else {
-            panic!("not a group")
-        };
+        let Err(NurseryError::Failed(errors)) = result else { panic!("{result:?}") };
+        let Fault::Group(group) = errors.into_first() else { panic!("not a group") };
         assert_eq!(names(Err::<(), _>(*group)), ["no"]);
         let expected = (
             CancelSource::ChildFailed,

@@ -21,10 +21,7 @@ fn it_stands_still_until_it_is_told_to_move() {
     // Standing still, it never reaches what lies ahead.
     assert_eq!(clock.real_time_until(start), Duration::ZERO);
     assert_eq!(clock.real_time_until(clock.now()), Duration::ZERO);
-    assert_eq!(
-        clock.real_time_until(clock.now() + seconds(1)),
-        Duration::MAX
-    );
+    assert_eq!(clock.real_time_until(clock.now() + seconds(1)), Duration::MAX);
 }
 
 // spec: test_mock_clock.mock_clock
@@ -54,22 +51,11 @@ fn it_runs_at_a_rate() {
         let passed = (clock.elapsed() - seconds(3)).as_secs_f64();
         let after = Instant::now();
         let slack = 1e-6;
-        assert!(
-            passed <= (after - before).as_secs_f64() * rate + slack,
-            "{passed} at {rate}"
-        );
-        assert!(
-            passed >= (seen - set).as_secs_f64() * rate - slack,
-            "{passed} at {rate}"
-        );
+        assert!(passed <= (after - before).as_secs_f64() * rate + slack, "{passed} at {rate}");
+        assert!(passed >= (seen - set).as_secs_f64() * rate - slack, "{passed} at {rate}");
         // The time to sleep is scaled; the clock runs on between the two lines, so it is at most that.
-        let ahead = clock
-            .real_time_until(clock.now() + seconds(10))
-            .as_secs_f64();
-        assert!(
-            ahead <= 10.0 / rate && ahead > 9.0 / rate,
-            "{ahead} at {rate}"
-        );
+        let ahead = clock.real_time_until(clock.now() + seconds(10)).as_secs_f64();
+        assert!(ahead <= 10.0 / rate && ahead > 9.0 / rate, "{ahead} at {rate}");
         clock.set_rate(0.0);
         let stopped = clock.elapsed();
         assert_eq!(clock.elapsed(), stopped);
@@ -235,10 +221,7 @@ fn a_cushion_of_settle_holds_up_the_clock() {
             .unwrap();
         })
         .unwrap();
-    assert_eq!(
-        trace.take(),
-        [("settled", Duration::ZERO), ("sleeper", seconds(100))]
-    );
+    assert_eq!(trace.take(), [("settled", Duration::ZERO), ("sleeper", seconds(100))]);
 }
 
 // spec: test_mock_clock.initialization_doesnt_mutate_runner
@@ -254,10 +237,7 @@ fn making_a_clock_changes_nothing_for_a_runtime() {
             assert!(!info.clock.is_virtual());
             let before = Instant::now();
             cx.sleep(Duration::from_millis(1)).unwrap();
-            assert!(
-                before.elapsed() >= Duration::from_millis(1),
-                "real time, not the stranger's"
-            );
+            assert!(before.elapsed() >= Duration::from_millis(1), "real time, not the stranger's");
             assert!(cx.now() >= before && cx.now() <= Instant::now());
         })
         .unwrap();

@@ -101,11 +101,7 @@ pub(crate) fn in_virtual_time<R: Send>(
     main: impl FnOnce(&mut Cx) -> R + Send,
 ) -> R {
     // A wake-up may be on its way between two workers while both are idle.
-    let threshold = if workers == 1 {
-        Duration::ZERO
-    } else {
-        Duration::from_millis(2)
-    };
+    let threshold = if workers == 1 { Duration::ZERO } else { Duration::from_millis(2) };
     Builder::new()
         .workers(workers)
         .clock(MockClock::new().autojump(threshold))
@@ -183,28 +179,14 @@ impl<T> Mailbox<T> {
     }
 
     pub(crate) fn with_abort(abort: Abort, finish: Finish) -> Mailbox<T> {
-        let state = MailboxState {
-            value: None,
-            unparker: None,
-            aborts: 0,
-        };
-        Mailbox {
-            state: Mutex::new(state),
-            abort,
-            finish,
-        }
+        let state = MailboxState { value: None, unparker: None, aborts: 0 };
+        Mailbox { state: Mutex::new(state), abort, finish }
     }
 
     /// Waits until a value is there.
     pub(crate) fn receive(&self, cx: &mut Cx) -> Result<T, Cancelled> {
         cx.park_on(&mut &*self)?;
-        Ok(self
-            .state
-            .lock()
-            .unwrap()
-            .value
-            .take()
-            .expect("whoever unparks leaves a value"))
+        Ok(self.state.lock().unwrap().value.take().expect("whoever unparks leaves a value"))
     }
 
     /// Leaves a value and wakes whoever waits.

@@ -47,10 +47,7 @@ fn a_sleep_of_zero_gives_way_and_sees_a_cancellation() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(
-            trace.take(),
-            ["other", "after the first", "another", "after the second"]
-        );
+        assert_eq!(trace.take(), ["other", "after the first", "another", "after the second"]);
         let now = cx.now();
         let ended = cx.move_on_at(now, |cx| cx.sleep(Duration::ZERO));
         assert!(matches!(ended, Ok(None)));
@@ -145,22 +142,12 @@ fn fail_says_that_time_is_up_only_if_it_is() {
     on_all_workers(|cx| {
         let start = cx.now();
         let late = cx.fail_after(seconds(1), |cx| cx.sleep_forever());
-        let Err(OrTimedOut::TimedOut(timed_out)) = late else {
-            panic!("{late:?}")
-        };
+        let Err(OrTimedOut::TimedOut(timed_out)) = late else { panic!("{late:?}") };
         assert_eq!(timed_out.to_string(), "the deadline passed");
         let late = cx.fail_at(start + seconds(2), |cx| cx.sleep_forever());
-        assert!(
-            late.as_ref()
-                .err()
-                .and_then(MaybeCancelled::cancelled)
-                .is_none()
-        );
+        assert!(late.as_ref().err().and_then(MaybeCancelled::cancelled).is_none());
         // It becomes an `io::Error` of the right kind.
-        assert_eq!(
-            io::Error::from(late.unwrap_err()).kind(),
-            io::ErrorKind::TimedOut
-        );
+        assert_eq!(io::Error::from(late.unwrap_err()).kind(), io::ErrorKind::TimedOut);
         assert_eq!(cx.now() - start, seconds(2));
         let quick = cx.fail_after(seconds(1), |_| Ok::<_, Cancelled>(5));
         assert_eq!(quick.unwrap(), 5);

@@ -40,12 +40,7 @@ impl Generator {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
-            epoll::add(
-                &epoll,
-                &stream,
-                EventData::new_u64(index as u64),
-                EventFlags::IN,
-            )?;
+            epoll::add(&epoll, &stream, EventData::new_u64(index as u64), EventFlags::IN)?;
             streams.push(stream);
         }
         Ok(Generator {
@@ -64,11 +59,7 @@ impl Generator {
             self.ask(index)?;
         }
         let mut under_way = self.streams.len();
-        let mut visit = Visit {
-            in_time: 0,
-            in_all: 0,
-            elapsed: Duration::ZERO,
-        };
+        let mut visit = Visit { in_time: 0, in_all: 0, elapsed: Duration::ZERO };
         while under_way > 0 {
             let is_over = begun.elapsed() >= slice;
             if is_over && visit.elapsed.is_zero() {
@@ -99,10 +90,7 @@ impl Generator {
 
     fn poll(&mut self) -> io::Result<()> {
         self.events.clear();
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut self.events);
         epoll::wait(&self.epoll, spare, Some(&at_once))?;
         Ok(())
@@ -119,9 +107,9 @@ impl Generator {
             Ok(bytes) if bytes == self.request.len() => Ok(true),
             Ok(0) => Err(io::Error::other("the server closed a connection")),
             // A server that answers in pieces does other work than the rest.
-            Ok(bytes) => Err(io::Error::other(format!(
-                "an answer of {bytes} bytes came in pieces"
-            ))),
+            Ok(bytes) => {
+                Err(io::Error::other(format!("an answer of {bytes} bytes came in pieces")))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }

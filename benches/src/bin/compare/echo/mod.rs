@@ -71,10 +71,8 @@ pub(crate) fn compare(is_quick: bool) -> io::Result<()> {
         return Ok(());
     }
     os::pin(GENERATOR_CORE)?;
-    let mut servers = SERVERS
-        .iter()
-        .map(|(key, _)| Server::start(key))
-        .collect::<io::Result<Vec<_>>>()?;
+    let mut servers =
+        SERVERS.iter().map(|(key, _)| Server::start(key)).collect::<io::Result<Vec<_>>>()?;
     let _spinner = Background::start(&["spin"])?;
     let (rounds, slice) = if is_quick { (10, 100) } else { (20, 250) };
     let slice = Duration::from_millis(slice);
@@ -94,10 +92,7 @@ impl Server {
     fn start(key: &str) -> io::Result<Server> {
         let process = Background::start(&["serve", key])?;
         let address: SocketAddr = process.first_line().parse().map_err(|_| {
-            io::Error::other(format!(
-                "server {key} printed {:?}, no address",
-                process.first_line()
-            ))
+            io::Error::other(format!("server {key} printed {:?}, no address", process.first_line()))
         })?;
         let generator = Generator::connect(address, CONNECTIONS, REQUEST_BYTES)?;
         Ok(Server {
@@ -114,8 +109,7 @@ impl Server {
         let visit = self.generator.visit(slice)?;
         let cpu = CpuTime::of(self.process.id())?.since(before);
         if counts {
-            self.rates
-                .push(visit.in_time as f64 / visit.elapsed.as_secs_f64());
+            self.rates.push(visit.in_time as f64 / visit.elapsed.as_secs_f64());
             self.cpu_ns.push(cpu.ns / visit.in_all as f64);
             self.cpu.ns += cpu.ns;
             self.cpu.user_ticks += cpu.user_ticks;

@@ -85,12 +85,7 @@ fn on_epoll() -> io::Result<()> {
     let listener = TcpListener::bind(ANY_PORT)?;
     println!("{}", listener.local_addr()?);
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(
-        &epoll,
-        &listener,
-        EventData::new_u64(LISTENER),
-        EventFlags::IN,
-    )?;
+    epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     let mut streams: Vec<Option<TcpStream>> = Vec::new();
     let mut events = Vec::with_capacity(EVENTS);
     let mut buf = vec![0; BUF_BYTES];

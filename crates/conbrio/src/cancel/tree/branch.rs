@@ -60,10 +60,7 @@ impl Branch {
     }
 
     pub(super) fn runnable(&self) -> &Runnable {
-        let runnable = self
-            .runnable
-            .get()
-            .expect("a branch is attached before it is used");
+        let runnable = self.runnable.get().expect("a branch is attached before it is used");
         // SAFETY: the branch is part of the task that the runnable heads.
         unsafe { runnable.as_ref() }
     }
@@ -104,10 +101,7 @@ impl Branch {
     }
 
     pub(super) fn effective(&self) -> Effective {
-        Effective {
-            requested: self.requested(),
-            deadline: self.deadline.get(),
-        }
+        Effective { requested: self.requested(), deadline: self.deadline.get() }
     }
 
     pub(super) fn set_effective(&self, effective: Effective) {

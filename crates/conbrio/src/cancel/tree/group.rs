@@ -36,10 +36,7 @@ impl Wake {
             // SAFETY: as above.
             unsafe { Runnable::retain(waiter.runnable) };
         }
-        Wake {
-            waiter,
-            retained: !local,
-        }
+        Wake { waiter, retained: !local }
     }
 
     fn wake(self) {
@@ -98,10 +95,7 @@ impl Group {
     /// The half that handles hold.
     pub(crate) fn share(&self) -> Arc<ScopeShared> {
         let notice = || self.state.lock().notice.clone();
-        Arc::clone(
-            self.shared
-                .get_or_init(|| Arc::new(ScopeShared::new(self.owner, notice()))),
-        )
+        Arc::clone(self.shared.get_or_init(|| Arc::new(ScopeShared::new(self.owner, notice()))))
     }
 
     /// Panics if `worker` belongs to another runtime than the nursery.
@@ -323,13 +317,7 @@ impl Group {
 
     /// What ends the children now, if anything does.
     pub(crate) fn cancellation(&self) -> Option<Cancelled> {
-        self.state
-            .lock()
-            .effective
-            .requested
-            .cancel
-            .clone()
-            .map(Cancelled)
+        self.state.lock().effective.requested.cancel.clone().map(Cancelled)
     }
 
     /// Records a request that came by the node: from a handle, or by a deadline. The first one wins.

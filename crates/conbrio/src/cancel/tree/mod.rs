@@ -66,10 +66,7 @@ pub(crate) struct Effective {
 
 impl Default for Effective {
     fn default() -> Effective {
-        Effective {
-            requested: Requested::default(),
-            deadline: NEVER,
-        }
+        Effective { requested: Requested::default(), deadline: NEVER }
     }
 }
 

@@ -50,9 +50,7 @@ impl ScopeNode {
     #[inline]
     pub(crate) fn new(shield: bool, deadline: Ticks) -> ScopeNode {
         ScopeNode {
-            alarm: Alarm {
-                fire: ScopeNode::on_deadline,
-            },
+            alarm: Alarm { fire: ScopeNode::on_deadline },
             branch: Cell::new(None),
             outer: Cell::new(None),
             inner: Cell::new(None),
@@ -95,11 +93,7 @@ impl ScopeNode {
         if deadline != NEVER {
             self.set_timer(worker);
         }
-        branch.deadline.set(if self.shield.get() {
-            deadline
-        } else {
-            deadline.min(outside)
-        });
+        branch.deadline.set(if self.shield.get() { deadline } else { deadline.min(outside) });
         if branch.is_requested.get() || self.has_rare() {
             self.enter_requested(branch);
         }
@@ -107,10 +101,8 @@ impl ScopeNode {
 
     #[cold]
     fn enter_requested(&self, branch: &Branch) {
-        let outside = Effective {
-            requested: branch.requested(),
-            deadline: self.deadline_outside.get(),
-        };
+        let outside =
+            Effective { requested: branch.requested(), deadline: self.deadline_outside.get() };
         self.set_outside(&outside);
         let mut inside = outside;
         self.apply(&mut inside);
@@ -130,17 +122,10 @@ impl ScopeNode {
         if let Some(timer) = self.timer.take() {
             worker.cancel_alarm(timer);
         }
-        let branch = self
-            .branch
-            .get()
-            .expect("a scope is entered before it is left");
+        let branch = self.branch.get().expect("a scope is entered before it is left");
         // SAFETY: the branch is part of the task that runs this.
         let branch = unsafe { branch.as_ref() };
-        debug_assert_eq!(
-            branch.innermost.get(),
-            Some(NonNull::from(self)),
-            "scopes nest"
-        );
+        debug_assert_eq!(branch.innermost.get(), Some(NonNull::from(self)), "scopes nest");
         let outer = self.outer.get();
         branch.innermost.set(outer);
         match outer {
@@ -178,11 +163,7 @@ impl ScopeNode {
 
     /// What was asked of this scope, as far as it has been carried over.
     fn own(&self) -> Requested {
-        if self.has_rare() {
-            self.with_rare(|rare| rare.own.clone())
-        } else {
-            Requested::default()
-        }
+        if self.has_rare() { self.with_rare(|rare| rare.own.clone()) } else { Requested::default() }
     }
 
     /// Records what is in force outside, for `leave`.
@@ -276,19 +257,13 @@ impl ScopeNode {
     pub(crate) fn share(&self, owner: NonNull<Runnable>) -> Arc<ScopeShared> {
         self.with_rare(|rare| {
             let notice = rare.own.cancel.clone();
-            Arc::clone(
-                rare.shared
-                    .get_or_insert_with(|| Arc::new(ScopeShared::new(owner, notice))),
-            )
+            Arc::clone(rare.shared.get_or_insert_with(|| Arc::new(ScopeShared::new(owner, notice))))
         })
     }
 
     /// Applies a request made on the home worker, and everything that is pending with it.
     fn request(&self, worker: &Worker, make: impl FnOnce(&mut Requests)) {
-        let mut requests = Requests {
-            cancel: self.notice(),
-            ..Requests::default()
-        };
+        let mut requests = Requests { cancel: self.notice(), ..Requests::default() };
         make(&mut requests);
         self.absorb(worker, requests);
         if let Some(branch) = self.branch.get() {

@@ -30,14 +30,8 @@ unsafe impl Send for SharedState {}
 
 impl ScopeShared {
     pub(super) fn new(owner: NonNull<Runnable>, notice: Option<Arc<Notice>>) -> ScopeShared {
-        let state = SharedState {
-            requests: Requests::default(),
-            owner: Some(owner),
-            notice,
-        };
-        ScopeShared {
-            state: Mutex::new(state),
-        }
+        let state = SharedState { requests: Requests::default(), owner: Some(owner), notice };
+        ScopeShared { state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, SharedState> {

@@ -40,9 +40,7 @@ fn the_error_of_main_comes_out_of_run_as_it_is() {
     let error = Box::new(1);
     let address = &raw const *error;
     let result = on_one_worker(|_| Err::<(), _>(Fault::Boxed(error)));
-    let Err(Fault::Boxed(error)) = result else {
-        panic!("{result:?}")
-    };
+    let Err(Fault::Boxed(error)) = result else { panic!("{result:?}") };
     assert!(std::ptr::eq(&raw const *error, address));
 }
 
@@ -56,10 +54,7 @@ fn a_panic_of_main_goes_on_in_the_caller_with_its_payload() {
                 std::panic::panic_any(String::from("the payload"));
             })
         });
-        assert_eq!(
-            *caught.unwrap_err().downcast::<String>().unwrap(),
-            "the payload"
-        );
+        assert_eq!(*caught.unwrap_err().downcast::<String>().unwrap(), "the payload");
     }
 }
 
@@ -87,10 +82,7 @@ fn a_runtime_on_a_thread_of_its_own_is_no_nesting() {
     on_one_worker(|cx| {
         // A thread of `blocking` is outside every task.
         assert_eq!(cx.blocking(|| conbrio::run(|_| 5)).unwrap(), 5);
-        assert!(
-            panic_text(nested_run).contains("from inside"),
-            "this task still is inside"
-        );
+        assert!(panic_text(nested_run).contains("from inside"), "this task still is inside");
     });
 }
 
@@ -101,13 +93,9 @@ fn the_error_of_the_body_comes_out_of_the_nursery() {
         let error = Box::new(2);
         let address = &raw const *error;
         let result = cx.nursery(|_, _| Err::<(), _>(Fault::Boxed(error)));
-        let Err(NurseryError::Failed(errors)) = result else {
-            panic!("{result:?}")
-        };
+        let Err(NurseryError::Failed(errors)) = result else { panic!("{result:?}") };
         assert_eq!(errors.len(), 1);
-        let Fault::Boxed(error) = errors.into_first() else {
-            panic!("another error")
-        };
+        let Fault::Boxed(error) = errors.into_first() else { panic!("another error") };
         assert!(std::ptr::eq(&raw const *error, address));
     });
 }
@@ -122,13 +110,9 @@ fn the_error_of_a_child_comes_out_of_the_nursery() {
             n.spawn(move |_| Err::<(), _>(Fault::Boxed(error)));
             Ok(())
         });
-        let Err(NurseryError::Failed(errors)) = result else {
-            panic!("{result:?}")
-        };
+        let Err(NurseryError::Failed(errors)) = result else { panic!("{result:?}") };
         assert_eq!(errors.len(), 1);
-        let Fault::Boxed(error) = errors.into_first() else {
-            panic!("another error")
-        };
+        let Fault::Boxed(error) = errors.into_first() else { panic!("another error") };
         assert_eq!((&raw const *error).addr(), address);
     });
 }
@@ -179,17 +163,11 @@ fn tasks_that_give_way_take_turns() {
         result.unwrap().unwrap();
         let mut events = trace.take();
         let rounds: Vec<u32> = events.iter().map(|event| event.0).collect();
-        assert_eq!(
-            rounds,
-            [0, 0, 0, 1, 1, 1, 2, 2, 2],
-            "seed {seed:?}: {events:?}"
-        );
+        assert_eq!(rounds, [0, 0, 0, 1, 1, 1, 2, 2, 2], "seed {seed:?}: {events:?}");
         events.sort_unstable();
         assert_eq!(
             events,
-            (0..3)
-                .flat_map(|r| ['a', 'b', 'c'].map(|name| (r, name)))
-                .collect::<Vec<_>>()
+            (0..3).flat_map(|r| ['a', 'b', 'c'].map(|name| (r, name))).collect::<Vec<_>>()
         );
     }
 }
@@ -216,10 +194,7 @@ fn checkpoints_give_way_in_the_end() {
         })
         .unwrap();
         let turns = turns.take();
-        let changes = turns
-            .windows(2)
-            .filter(|pair| pair[0].0 != pair[1].0)
-            .count();
+        let changes = turns.windows(2).filter(|pair| pair[0].0 != pair[1].0).count();
         // 1000 checkpoints are seven turns of 128 and a rest, for each of the two.
         assert!((13..=16).contains(&changes), "{changes} changes of turn");
     });
@@ -240,15 +215,11 @@ fn a_child_that_fails_cancels_its_sibling_and_only_its_error_is_reported() {
                     }
                 }
             });
-            n.task("crasher")
-                .spawn(|_| Err::<(), _>(Fault::Named("crash")));
+            n.task("crasher").spawn(|_| Err::<(), _>(Fault::Named("crash")));
             Ok(())
         });
         assert_eq!(names(result), ["crash"]);
-        assert_eq!(
-            seen.take(),
-            [(CancelSource::ChildFailed, Some("crasher".to_owned()))]
-        );
+        assert_eq!(seen.take(), [(CancelSource::ChildFailed, Some("crasher".to_owned()))]);
     });
 }
 

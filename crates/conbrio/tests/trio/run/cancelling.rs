@@ -34,9 +34,7 @@ const WAITS: &[(&str, Waiting)] = &[
     ("sleep_until past", |cx| cx.sleep_until(cx.now())),
     ("sleep_until", |cx| cx.sleep_until(cx.now() + seconds(1))),
     ("sleep_forever", |cx| cx.sleep_forever()),
-    ("interval", |cx| {
-        cx.interval(seconds(1)).tick(cx).map(|_| ())
-    }),
+    ("interval", |cx| cx.interval(seconds(1)).tick(cx).map(|_| ())),
     ("wait_shutdown", |cx| cx.wait_shutdown()),
     ("settle", |cx| settle(cx, Duration::ZERO)),
     ("blocking", |cx| cx.blocking(|| panic!("must not begin"))),
@@ -104,8 +102,7 @@ fn giving_way_shielded_never_fails() {
             for _ in 0..1_000 {
                 cx.yield_shielded();
             }
-            cx.shield(|cx| cx.checkpoint().and_then(|()| cx.yield_now()))
-                .unwrap();
+            cx.shield(|cx| cx.checkpoint().and_then(|()| cx.yield_now())).unwrap();
             cx.checkpoint()?;
             Ok(())
         });
@@ -308,9 +305,7 @@ fn a_deadline_that_was_moved_often_is_the_last_one() {
         let start = cx.now();
         let ended = cx.cancel_scope(|cx, scope| {
             for step in 0..10_000_u64 {
-                scope.set_deadline(Some(
-                    start + Duration::from_millis(1 + step * 7_919 % 10_000),
-                ));
+                scope.set_deadline(Some(start + Duration::from_millis(1 + step * 7_919 % 10_000)));
             }
             scope.set_deadline(None);
             cx.sleep(seconds(100))?;
@@ -396,10 +391,7 @@ fn the_cancellation_of_one_child_does_not_leave_its_nursery() {
             child.join(cx)?;
             Ok(1)
         });
-        assert!(
-            matches!(outcome, Err(NurseryError::Stopped(_))),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(NurseryError::Stopped(_))), "{outcome:?}");
         // Nor does it if it is a sibling that has joined the child.
         let outcome = cx.nursery(|_, n| -> Result<u32, Cancelled> {
             let mut child = n.spawn(|cx| cx.sleep_forever());

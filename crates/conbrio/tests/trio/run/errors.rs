@@ -28,9 +28,7 @@ fn every_nursery_wraps_by_the_same_rule() {
         let mut error = nested.unwrap_err();
         let mut depth = 1;
         let name = loop {
-            let NurseryError::Failed(errors) = error else {
-                panic!("{error:?}")
-            };
+            let NurseryError::Failed(errors) = error else { panic!("{error:?}") };
             match errors.into_single().expect("each group holds one error") {
                 Fault::Group(inner) => error = *inner,
                 other => break other.name(),
@@ -49,10 +47,7 @@ fn start_adds_no_wrapper() {
             let plain = n.start(cx, |_, _started: conbrio::Started<'_, (), Fault>| {
                 Err(Fault::Named("plain"))
             });
-            assert!(matches!(
-                plain,
-                Err(StartError::Failed(Fault::Named("plain")))
-            ));
+            assert!(matches!(plain, Err(StartError::Failed(Fault::Named("plain")))));
             // A group of the child's own comes out as that group.
             let group = n.start(cx, |cx, _started: conbrio::Started<'_, (), Fault>| {
                 cx.nursery(|_, n| {
@@ -61,9 +56,7 @@ fn start_adds_no_wrapper() {
                 })?;
                 Ok(())
             });
-            let Err(StartError::Failed(Fault::Group(group))) = group else {
-                panic!("{group:?}")
-            };
+            let Err(StartError::Failed(Fault::Group(group))) = group else { panic!("{group:?}") };
             assert_eq!(names(Err::<(), _>(*group)), ["in a group"]);
             Ok(())
         });
@@ -77,10 +70,7 @@ fn chain(error: &dyn Error) -> Vec<String> {
     let mut next = error.source();
     while let Some(error) = next {
         texts.push(error.to_string());
-        assert!(
-            texts.len() < 20,
-            "the chain of sources does not end: {texts:?}"
-        );
+        assert!(texts.len() < 20, "the chain of sources does not end: {texts:?}");
         next = error.source();
     }
     texts
@@ -230,10 +220,7 @@ fn a_destructor_that_waits_while_unwinding_fails_at_once() {
             panic!("unwinding");
         }));
         assert!(caught.is_err());
-        assert_eq!(
-            trace.take(),
-            [CancelSource::Unwinding, CancelSource::Unwinding]
-        );
+        assert_eq!(trace.take(), [CancelSource::Unwinding, CancelSource::Unwinding]);
         assert_eq!(cx.now(), start);
         // Outside of a panic a destructor may wait as any other code.
         drop(Lingering(cx, &trace));

@@ -6,4 +6,5 @@ mod errors;
 mod names;
 mod parking;
 mod scopes;
+mod shutdown;
 mod start;

@@ -15,11 +15,7 @@ fn a_child_is_named_after_its_function() {
         assert_eq!(cx.task_name(), "main");
         cx.nursery(|cx, n| -> Result<(), Cancelled> {
             let mut function = n.spawn(named_function);
-            assert!(
-                function.name().ends_with("names::named_function"),
-                "{}",
-                function.name()
-            );
+            assert!(function.name().ends_with("names::named_function"), "{}", function.name());
             let name = function.name().to_owned();
             assert_eq!(function.join(cx)?, name);
             // A closure is named after the function that it stands in.
@@ -42,13 +38,9 @@ fn a_child_can_be_given_a_name() {
             assert_eq!(spawned.name(), "spawned");
             assert_eq!(spawned.join(cx)?, "spawned");
             let number = 3;
-            let mut owned = n
-                .task(format!("owned {number}"))
-                .spawn(|cx| Ok(named_function(cx)?));
+            let mut owned = n.task(format!("owned {number}")).spawn(|cx| Ok(named_function(cx)?));
             assert_eq!(owned.join(cx)?, "owned 3");
-            let mut local = n
-                .task("local")
-                .spawn_local(cx, |cx| Ok(named_function(cx)?));
+            let mut local = n.task("local").spawn_local(cx, |cx| Ok(named_function(cx)?));
             assert_eq!(local.join(cx)?, "local");
             let started = n.task("started").start(cx, |cx, started| {
                 started.ready(named_function(cx)?);

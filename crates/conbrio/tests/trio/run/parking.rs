@@ -61,11 +61,7 @@ fn a_wait_that_cannot_be_called_off_delivers_and_the_next_wait_fails() {
             n.cancel_with("too late");
             cx.shield(|cx| -> Result<(), Cancelled> {
                 cx.sleep(seconds(2))?;
-                assert_eq!(
-                    n.child_count(),
-                    1,
-                    "the cancellation has not ended the wait"
-                );
+                assert_eq!(n.child_count(), 1, "the cancellation has not ended the wait");
                 assert_eq!(mailbox.aborts(), 1);
                 mailbox.send("delivered");
                 Ok(())
@@ -165,10 +161,7 @@ fn a_wait_that_panics_is_over_and_what_is_left_of_it_wakes_nobody() {
             let kept = Mailbox::new();
             let text = panic_text(|| {
                 cx.move_on_after(seconds(1), |cx| {
-                    cx.park_on(&mut Broken {
-                        in_arm,
-                        unparker: &kept,
-                    })
+                    cx.park_on(&mut Broken { in_arm, unparker: &kept })
                 })
             });
             assert_eq!(text, if in_arm { "broken arm" } else { "broken abort" });
@@ -205,10 +198,7 @@ fn what_belongs_to_one_wait_cannot_end_the_next() {
                 Ok(())
             });
             cx.sleep(seconds(2))?;
-            mailbox
-                .take_unparker()
-                .expect("the wait has left it")
-                .unpark();
+            mailbox.take_unparker().expect("the wait has left it").unpark();
             Ok(())
         })
         .unwrap();
@@ -230,13 +220,8 @@ fn a_wake_that_came_first_wins_over_a_cancellation() {
                     handle.cancel();
                     Ok(())
                 });
-                let value = mailbox
-                    .receive(cx)
-                    .expect("it was woken before it was cancelled");
-                assert!(
-                    cx.checkpoint().is_err(),
-                    "the cancellation shows at the next wait"
-                );
+                let value = mailbox.receive(cx).expect("it was woken before it was cancelled");
+                assert!(cx.checkpoint().is_err(), "the cancellation shows at the next wait");
                 Ok(value)
             })
             .map_err(Fault::from)
@@ -273,10 +258,7 @@ const CHILD_PROCESS: &str = "CONBRIO_TEST_BROKEN_CLOCK";
 fn a_scheduler_that_panics_ends_the_process_with_a_message() {
     if std::env::var_os(CHILD_PROCESS).is_some() {
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            Builder::new()
-                .workers(1)
-                .clock(BrokenClock)
-                .run(|cx| cx.sleep(seconds(1)))
+            Builder::new().workers(1).clock(BrokenClock).run(|cx| cx.sleep(seconds(1)))
         }));
         // Not reached: tasks may borrow from each other, so that nothing may go on.
         return;
@@ -289,8 +271,5 @@ fn a_scheduler_that_panics_ends_the_process_with_a_message() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(
-        text.contains("the clock is broken") && text.contains("scheduler"),
-        "{text}"
-    );
+    assert!(text.contains("the clock is broken") && text.contains("scheduler"), "{text}");
 }

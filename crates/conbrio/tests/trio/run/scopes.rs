@@ -28,19 +28,13 @@ fn a_scope_describes_itself() {
                 assert!(text.contains("deadline: \"2s ago\""), "{text}");
                 let handle = scope.handle();
                 let text = format!("{handle:?}");
-                assert!(
-                    text.contains("cancelled: true") && text.contains("open: true"),
-                    "{text}"
-                );
+                assert!(text.contains("cancelled: true") && text.contains("open: true"), "{text}");
                 Ok(handle)
             })
             .unwrap()
             .unwrap();
         let text = format!("{handle:?}");
-        assert!(
-            text.contains("cancelled: true") && text.contains("open: false"),
-            "{text}"
-        );
+        assert!(text.contains("cancelled: true") && text.contains("open: false"), "{text}");
     });
 }
 
@@ -398,9 +392,7 @@ fn a_nursery_without_children_is_no_checkpoint() {
             })?;
             // An error of the body is not joined by a cancellation.
             let failed = cx.nursery(|_, _| Err::<(), _>(Fault::Named("key")));
-            let Err(NurseryError::Failed(errors)) = failed else {
-                panic!("{failed:?}")
-            };
+            let Err(NurseryError::Failed(errors)) = failed else { panic!("{failed:?}") };
             assert_eq!(errors.len(), 1);
             Ok(6)
         });
@@ -456,10 +448,7 @@ fn the_longest_timeout_never_comes_and_never_overflows() {
                     n.handle().shutdown(SOON);
                     cx.sleep_forever()
                 });
-                assert!(
-                    matches!(result, Err(NurseryError::Stopped(_))),
-                    "{result:?}"
-                );
+                assert!(matches!(result, Err(NurseryError::Stopped(_))), "{result:?}");
             })
             .unwrap();
     }

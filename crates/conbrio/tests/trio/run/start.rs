@@ -46,10 +46,7 @@ fn an_error_before_ready_comes_out_of_start_and_leaves_the_nursery_alone() {
                 cx.sleep(seconds(1))?;
                 Err(Fault::Named("early"))
             });
-            assert!(matches!(
-                failed,
-                Err(StartError::Failed(Fault::Named("early")))
-            ));
+            assert!(matches!(failed, Err(StartError::Failed(Fault::Named("early")))));
             assert_eq!(cx.now() - begin, seconds(1));
             assert!(!n.is_cancelled());
             assert_eq!(n.child_count(), 1);
@@ -66,9 +63,7 @@ fn a_panic_before_ready_goes_on_in_the_caller_of_start() {
     on_all_workers(|cx| {
         cx.nursery(|cx, n| -> Result0 {
             let text = panic_text(|| {
-                n.start(cx, |_, _started: Started<'_, (), Fault>| {
-                    panic!("early panic")
-                })
+                n.start(cx, |_, _started: Started<'_, (), Fault>| panic!("early panic"))
             });
             assert_eq!(text, "early panic");
             assert!(!n.is_cancelled());
@@ -86,10 +81,7 @@ fn a_child_that_ends_without_ready_is_an_error_that_says_so() {
             let failed = n.start(cx, |_, _started: Started<'_, (), Fault>| Ok(()));
             let error = failed.unwrap_err();
             assert!(matches!(error, StartError::NeverReady));
-            assert!(
-                error.to_string().contains("without having called"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("without having called"), "{error}");
             Ok(())
         })
         .unwrap();
@@ -150,10 +142,7 @@ fn an_error_after_a_ready_without_effect_comes_out_of_start() {
                     Err(Fault::Named("after ready"))
                 })
             });
-            assert!(matches!(
-                ended,
-                Err(StartError::Failed(Fault::Named("after ready")))
-            ));
+            assert!(matches!(ended, Err(StartError::Failed(Fault::Named("after ready")))));
             assert!(!n.is_cancelled());
             Ok(())
         })

@@ -57,10 +57,7 @@ fn a_cancellation_is_requested_waited_for_and_reported_in_this_order() {
         });
         trace.push("reported");
         assert!(matches!(outcome, Err(NurseryError::Stopped(_))));
-        assert_eq!(
-            trace.take(),
-            ["requested", "seen", "cleaned up", "reported"]
-        );
+        assert_eq!(trace.take(), ["requested", "seen", "cleaned up", "reported"]);
     });
 }
 
@@ -161,10 +158,7 @@ fn a_cancellation_passes_through_layers_that_know_nothing_of_it() {
         // An error that only looks like one is passed on.
         let ended = cx.cancel_scope(|_, scope| -> io::Result<()> {
             scope.cancel();
-            Err(io::Error::new(
-                io::ErrorKind::Interrupted,
-                "cancelled by nobody",
-            ))
+            Err(io::Error::new(io::ErrorKind::Interrupted, "cancelled by nobody"))
         });
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::Interrupted);
     });
@@ -218,10 +212,7 @@ fn a_graceful_end_is_as_short_as_a_hard_one() {
         result.unwrap();
         // One each second until 11 s, one each two seconds until 12 s, and one that was cut off at 70.5 s.
         assert_eq!(served.into_inner(), 11 + 6);
-        assert_eq!(
-            cx.now() - start,
-            seconds(70) + std::time::Duration::from_millis(500)
-        );
+        assert_eq!(cx.now() - start, seconds(70) + std::time::Duration::from_millis(500));
     });
 }
 
@@ -248,10 +239,7 @@ fn a_graceful_end_wakes_who_waits_for_it_and_nobody_else() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(
-            trace.take(),
-            [("asked", seconds(1)), ("finished", seconds(5))]
-        );
+        assert_eq!(trace.take(), [("asked", seconds(1)), ("finished", seconds(5))]);
         assert_eq!(cx.now() - start, seconds(5));
     });
 }
@@ -321,10 +309,7 @@ fn a_loop_that_ignores_its_cancellation_cannot_wait_again() {
         })
         .unwrap();
         assert_eq!(rounds.into_inner(), 1_000);
-        assert_eq!(
-            cx.now() - start,
-            seconds(3) + std::time::Duration::from_millis(500)
-        );
+        assert_eq!(cx.now() - start, seconds(3) + std::time::Duration::from_millis(500));
     });
 }
 
@@ -333,10 +318,7 @@ fn a_loop_that_ignores_its_cancellation_cannot_wait_again() {
 fn what_travels_with_a_cancellation_is_one_pointer() {
     assert_eq!(size_of::<Cancelled>(), size_of::<usize>());
     assert_eq!(size_of::<Result<(), Cancelled>>(), size_of::<usize>());
-    assert_eq!(
-        size_of::<Result<Option<()>, Cancelled>>(),
-        2 * size_of::<usize>()
-    );
+    assert_eq!(size_of::<Result<Option<()>, Cancelled>>(), 2 * size_of::<usize>());
 }
 
 // spec: S46
@@ -386,8 +368,7 @@ fn nothing_unwinds_when_tasks_are_cancelled() {
     impl Drop for Watch<'_> {
         fn drop(&mut self) {
             self.0.fetch_add(1, Ordering::Relaxed);
-            self.1
-                .fetch_add(u32::from(std::thread::panicking()), Ordering::Relaxed);
+            self.1.fetch_add(u32::from(std::thread::panicking()), Ordering::Relaxed);
         }
     }
     on_all_workers(|cx| {

@@ -36,9 +36,8 @@ fn sort(cx: &mut Cx, numbers: &mut [u32]) -> Result<(), Fault> {
 #[test]
 fn children_work_on_disjoint_parts_of_what_the_parent_owns() {
     for workers in [1, 2, 4] {
-        let mut numbers: Vec<u32> = (0..20_000_u32)
-            .map(|i| i.wrapping_mul(2_654_435_761))
-            .collect();
+        let mut numbers: Vec<u32> =
+            (0..20_000_u32).map(|i| i.wrapping_mul(2_654_435_761)).collect();
         let mut expected = numbers.clone();
         expected.sort_unstable();
         in_virtual_time(workers, |cx| sort(cx, &mut numbers)).unwrap();
@@ -237,10 +236,7 @@ fn reported(
         Ok(Err(NurseryError::Cancelled(cancelled))) => panic!("nobody outside: {cancelled:?}"),
         Err(payload) => match payload.downcast::<NurseryPanic>() {
             Ok(all) => {
-                let panics = all
-                    .panics()
-                    .iter()
-                    .map(|p| (true, *p.downcast_ref().unwrap()));
+                let panics = all.panics().iter().map(|p| (true, *p.downcast_ref().unwrap()));
                 let errors = all.errors::<Numbered>().into_iter().flatten().map(number);
                 panics.chain(errors).collect()
             }

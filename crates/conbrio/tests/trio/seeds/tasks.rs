@@ -69,10 +69,7 @@ fn iterators_comparisons_trait_objects_and_recursion_may_wait() {
         assert_eq!(total.unwrap(), 3);
 
         let depth = cx.nursery(|cx, n| -> Result<u32, Cancelled> {
-            n.task("deep")
-                .stack_size(16 << 20)
-                .spawn(|cx| recurse(cx, 10_000))
-                .join(cx)
+            n.task("deep").stack_size(16 << 20).spawn(|cx| recurse(cx, 10_000)).join(cx)
         });
         assert_eq!(depth.unwrap(), 10_000);
     });
@@ -83,11 +80,7 @@ fn iterators_comparisons_trait_objects_and_recursion_may_wait() {
 fn a_function_that_waits_borrows_like_any_other() {
     fn longest<'a>(cx: &mut Cx, left: &'a str, right: &'a str) -> Result<&'a str, Cancelled> {
         cx.sleep(seconds(1))?;
-        Ok(if left.len() >= right.len() {
-            left
-        } else {
-            right
-        })
+        Ok(if left.len() >= right.len() { left } else { right })
     }
     on_one_worker(|cx| {
         let left = String::from("longer");
