@@ -225,6 +225,7 @@ fn a_deadlock_is_found_after_everything_that_was_pending_has_ended() {
     in_child("deadlock::a_deadlock_is_found_after_everything_that_was_pending_has_ended", || {
         let outcome = checked(2).run(|cx| {
             cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                // tidy: allow(sleep) idle real time is what the check has to sit out
                 n.spawn(|cx| cx.blocking(|| std::thread::sleep(WHILE)));
                 n.spawn(|cx| cx.sleep(WHILE));
                 n.spawn(|cx| settle(cx, WHILE / 2));
@@ -295,6 +296,7 @@ fn a_deadline_of_a_clock_that_stands_still_is_no_deadlock() {
         let clock = MockClock::new();
         let mover = clock.clone();
         let thread = std::thread::spawn(move || {
+            // tidy: allow(sleep) idle real time is what the check has to sit out
             std::thread::sleep(WHILE);
             mover.jump(Duration::from_secs(3600));
         });
@@ -311,6 +313,7 @@ fn io_in_flight_is_no_deadlock() {
         let (send_address, address) = mpsc::channel::<SocketAddr>();
         let peer = std::thread::spawn(move || {
             let address = address.recv().unwrap();
+            // tidy: allow(sleep) idle real time is what the check has to sit out
             std::thread::sleep(WHILE);
             drop(std::net::TcpStream::connect(address).unwrap());
         });
@@ -339,6 +342,7 @@ fn a_running_blocking_call_is_no_deadlock() {
         let outcome = checked(workers).run(|cx| {
             cx.nursery(|cx, n| -> Result<(), Cancelled> {
                 n.spawn(|cx| cx.park_on(&mut &event));
+                // tidy: allow(sleep) idle real time is what the check has to sit out
                 cx.blocking(|| std::thread::sleep(WHILE))?;
                 event.bring_about();
                 Ok(())
