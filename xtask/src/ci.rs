@@ -276,8 +276,9 @@ fn asan(machine: &Machine) -> Result<Done, String> {
         ("RUSTC_BOOTSTRAP", "1".into()),
         ("RUSTFLAGS", "-Zsanitizer=address".into()),
         // Fake stacks would be shared between the fibers of a thread.
-        // No leak detection: several tests forget handles on purpose.
-        ("ASAN_OPTIONS", "detect_stack_use_after_return=0:detect_leaks=0".into()),
+        // No leak detection: several tests forget handles on purpose. Faults are left to the handlers that
+        // are under test.
+        ("ASAN_OPTIONS", "detect_stack_use_after_return=0:detect_leaks=0:handle_segv=0".into()),
         machine.own_target_dir("asan"),
     ];
     // The target is named so that build scripts and macros stay without the sanitizer.

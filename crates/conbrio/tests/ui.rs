@@ -5,7 +5,7 @@
 //! fail for another reason. After a change of the API: run with `TRYBUILD=overwrite`, and read what has
 //! changed.
 
-#![cfg(not(loom))]
+#![cfg(not(any(loom, feature = "sanitizer")))]
 
 use std::env;
 use std::io::{self, Write as _};
