@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::cancel::Cancelled;
 use crate::sched::Interrupt;
 use crate::task::Cx;
-
-type Job = Box<dyn FnOnce() + Send>;
+use crate::util::thread_pool::Job;
 
 impl Cx {
     /// Runs `f` on a thread that may block, and waits for its value.

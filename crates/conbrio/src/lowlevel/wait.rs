@@ -102,10 +102,6 @@ impl Unparker {
     /// Costs a few nanoseconds on the task's own worker, an atomic push elsewhere, and a system call if
     /// that worker sleeps.
     pub fn unpark(self) {
-        self.unpark_by_ref();
-    }
-
-    pub(crate) fn unpark_by_ref(&self) {
         // SAFETY: the reference keeps the task alive, and the other one the runtime's shared state.
         unsafe { Runnable::wake(self.task.pointer(), self.sequence) };
     }

@@ -15,15 +15,15 @@ use super::failure_notice;
 
 /// Lives in the frame of the task that opened the nursery, and does not move while it is entered.
 pub(crate) struct NurseryCore<E> {
-    /// Home fields of the owner, except for the part that handles share.
+    /// Home fields of the owner.
     pub(crate) node: ScopeNode,
     pub(crate) group: Group,
     failures: Mutex<Failures<E>>,
     shared: NonNull<Shared>,
 }
 
-// SAFETY: children on other workers use `group` and `failures`, which lock, and the shared half of
-// `node`, which is a `OnceLock`; everything else is used by the owner only. `E` is sent to the owner.
+// SAFETY: children on other workers use `group` and `failures`, which lock; `node` is used by the owner
+// only, and `shared` is only read. `E` is sent to the owner.
 unsafe impl<E: Send> Sync for NurseryCore<E> {}
 
 /// What has gone wrong, in order of time.

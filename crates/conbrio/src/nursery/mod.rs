@@ -15,7 +15,6 @@ pub use error::{Errors, NurseryError, NurseryPanic, Stopped};
 pub use start::{StartError, Started};
 
 use crate::cancel::{CancelSource, MaybeCancelled, Notice};
-use crate::clock::NEVER;
 use crate::scope::{CancelHandle, notice_here};
 use crate::task::Cx;
 
@@ -288,10 +287,9 @@ where
     #[track_caller]
     pub fn shutdown(&self, grace: Duration) {
         let deadline = self.core.shared().timeline().after(grace);
-        self.core.group.shut_down(
-            notice_here(CancelSource::Explicit, None, Location::caller()),
-            deadline.min(NEVER - 1),
-        );
+        self.core
+            .group
+            .shut_down(notice_here(CancelSource::Explicit, None, Location::caller()), deadline);
     }
 
     /// A handle that cancels the nursery from anywhere, and may outlive it.

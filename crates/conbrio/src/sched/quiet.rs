@@ -1,7 +1,7 @@
 //! Moments in which nothing can run: what a virtual clock, `settle` and the deadlock check wait for.
 //!
 //! All workers sleep, and none has risen between two looks. Nothing of this costs anything while
-//! nobody watches: one relaxed load before a worker sleeps.
+//! nobody watches: a load before a worker sleeps.
 
 use std::ptr::NonNull;
 use std::sync::{Mutex, OnceLock};

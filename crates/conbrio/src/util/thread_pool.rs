@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// What a thread of the pool runs. It does not unwind.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// See the module's documentation.
 pub(crate) struct ThreadPool {

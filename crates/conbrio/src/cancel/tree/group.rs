@@ -212,15 +212,7 @@ impl Group {
 
     /// Visits the children, the youngest first. `visit` runs under the lock: it does nothing but note.
     pub(super) fn visit_children(&self, visit: &mut dyn FnMut(NonNull<Runnable>)) {
-        let state = self.state.lock();
-        let mut next = state.first;
-        while let Some(branch) = next {
-            // SAFETY: linked branches are alive, and the lock keeps them linked (rule 4).
-            let branch = unsafe { branch.as_ref() };
-            visit(NonNull::from(branch.runnable()));
-            // SAFETY: links are guarded by the lock that we hold.
-            next = unsafe { &*branch.links.get() }.next;
-        }
+        self.state.lock().visit_children(visit);
     }
 
     /// Keeps the group from ending for the sake of a child that may come.
@@ -322,17 +314,7 @@ impl Group {
 
     /// Records a request that came by the node: from a handle, or by a deadline. The first one wins.
     pub(super) fn record(&self, notice: Arc<Notice>) -> Arc<Notice> {
-        let mut state = self.state.lock();
-        if let Some(first) = &state.notice {
-            return Arc::clone(first);
-        }
-        state.notice = Some(Arc::clone(&notice));
-        // As in `cancel`: whoever sees the request recorded finds it in force.
-        if state.effective.requested.cancel.is_none() {
-            state.effective.requested.cancel = Some(Arc::clone(&notice));
-            state.poke_children();
-        }
-        notice
+        self.state.lock().record(notice)
     }
 
     /// Cancels the nursery, from anywhere inside it; the first request wins.
@@ -341,12 +323,7 @@ impl Group {
         if state.notice.is_some() {
             return;
         }
-        let notice = Arc::new(notice);
-        state.notice = Some(Arc::clone(&notice));
-        if state.effective.requested.cancel.is_none() {
-            state.effective.requested.cancel = Some(notice);
-            state.poke_children();
-        }
+        state.record(Arc::new(notice));
         self.poke_owner(state);
         settle_here();
     }
@@ -408,13 +385,30 @@ impl GroupState {
         self.waiter.take().map(Wake::prepare)
     }
 
+    /// Records the nursery's own request; the first one wins. Whoever sees it recorded finds it in force.
+    fn record(&mut self, notice: Arc<Notice>) -> Arc<Notice> {
+        if let Some(first) = &self.notice {
+            return Arc::clone(first);
+        }
+        self.notice = Some(Arc::clone(&notice));
+        if self.effective.requested.cancel.is_none() {
+            self.effective.requested.cancel = Some(Arc::clone(&notice));
+            self.poke_children();
+        }
+        notice
+    }
+
     fn poke_children(&self) {
+        // SAFETY: the child is alive, and so is the runtime that it belongs to.
+        self.visit_children(&mut |child| unsafe { Runnable::poke(child) });
+    }
+
+    fn visit_children(&self, visit: &mut dyn FnMut(NonNull<Runnable>)) {
         let mut next = self.first;
         while let Some(branch) = next {
             // SAFETY: linked branches are alive, and the lock keeps them linked (rule 4).
             let branch = unsafe { branch.as_ref() };
-            // SAFETY: the child is alive, and so is the runtime that it belongs to.
-            unsafe { Runnable::poke(NonNull::from(branch.runnable())) };
+            visit(NonNull::from(branch.runnable()));
             // SAFETY: links are guarded by the lock, which the caller holds.
             next = unsafe { (*branch.links.get()).next };
         }

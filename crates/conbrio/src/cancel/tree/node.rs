@@ -290,7 +290,9 @@ impl ScopeNode {
             self.cancel_with(notice);
         }
         if let Some(notice) = requests.shutdown {
-            self.with_rare(|rare| rare.own.shutdown.get_or_insert(notice).clone());
+            self.with_rare(|rare| {
+                rare.own.shutdown.get_or_insert(notice);
+            });
         }
         if let Some((deadline, source)) = requests.deadline {
             let grace = source == CancelSource::ShutdownGrace;
@@ -315,9 +317,8 @@ impl ScopeNode {
             Some(shared) => shared.record(notice),
             None => notice,
         };
-        let notice = match self.group.get() {
-            // SAFETY: a node is unlinked before its group ends.
-            Some(group) => unsafe { group.as_ref() }.record(notice),
+        let notice = match self.group() {
+            Some(group) => group.record(notice),
             None => notice,
         };
         self.with_rare(|rare| rare.own.cancel = Some(notice));
