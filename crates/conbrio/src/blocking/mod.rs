@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cancel::Cancelled;
-use crate::sched::Interrupt;
+use crate::sched::{Interrupt, Worker};
 use crate::task::Cx;
 use crate::util::thread_pool::Job;
 
@@ -51,6 +51,13 @@ impl Cx {
             return Ok(f());
         }
         self.checkpoint()?;
+        if self.task().worker().simulation().is_some() {
+            // On the one thread of the simulation, with room for others before and after.
+            self.yield_shielded();
+            let value = self.on_thread_stack(|| Worker::outside(f));
+            self.yield_shielded();
+            return Ok(value);
+        }
         let shared = Arc::clone(self.task().worker().shared());
         let unparker = self.begin_shared_wait();
         // The slot is counted: the thread may still hold it when the task has seen the result.

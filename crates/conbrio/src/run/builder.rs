@@ -11,11 +11,13 @@ use conbrio_fiber::{AlternateStack, install_overflow_handler};
 use conbrio_reactor::Choice;
 
 use crate::clock::{Clock, SystemClock};
-use crate::sched::{Children, OnDeadlock, Shared, SharedOptions, Worker};
+use crate::sched::{
+    Children, OnDeadlock, Shared, SharedOptions, Simulation, Worker, run_simulated,
+};
 use crate::task::{Cx, TaskOptions};
 use crate::util::abort::AbortGuard;
 
-use super::deadlock::report;
+use super::deadlock::{describe, report};
 use super::main_task::new_main;
 
 type Hook = Arc<dyn Fn(usize) + Send + Sync>;
@@ -47,6 +49,7 @@ pub struct Builder {
     blocking_threads_max: usize,
     blocking_idle: Duration,
     deadlock_check: bool,
+    simulation: Option<Arc<Simulation>>,
 }
 
 impl Builder {
@@ -64,6 +67,7 @@ impl Builder {
             blocking_threads_max: BLOCKING_THREADS_MAX,
             blocking_idle: BLOCKING_IDLE,
             deadlock_check: false,
+            simulation: None,
         }
     }
 
@@ -210,18 +214,8 @@ impl Builder {
             Some(workers) => workers,
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let (shared, mut queues) = Shared::new(
-            workers,
-            Arc::clone(&self.clock),
-            SharedOptions {
-                stack_bytes: self.stack_bytes,
-                seed: self.seed,
-                reactor,
-                blocking_threads_max: self.blocking_threads_max,
-                blocking_idle: self.blocking_idle,
-                deadlock_check: self.deadlock_check,
-            },
-        );
+        let options = self.shared_options(reactor);
+        let (shared, mut queues) = Shared::new(workers, Arc::clone(&self.clock), options);
         let first_queue = queues.remove(0);
         let (ready, readiness) = mpsc::channel();
         let outcome = std::thread::scope(|scope| {
@@ -250,13 +244,51 @@ impl Builder {
             drop(ready);
             let worker = self.make_worker(Arc::clone(&shared), 0, first_queue)?;
             readiness.iter().take(workers - 1).collect::<Result<(), StartError>>()?;
-            Ok(self.run_main(&worker, main))
+            Ok(self.run_main(&worker.0, main, || self.work(&worker)))
         });
         shared.pool().join();
         match outcome? {
             Ok(value) => Ok(value),
             Err(payload) => resume_unwind(payload),
         }
+    }
+
+    fn shared_options(&self, reactor: Choice) -> SharedOptions {
+        SharedOptions {
+            stack_bytes: self.stack_bytes,
+            seed: self.seed,
+            reactor,
+            blocking_threads_max: self.blocking_threads_max,
+            blocking_idle: self.blocking_idle,
+            deadlock_check: self.deadlock_check,
+            simulation: self.simulation.clone(),
+        }
+    }
+
+    /// Runs `main` with all workers on the calling thread, and every decision made by `simulation`.
+    #[track_caller]
+    pub(crate) fn run_simulated<F, R>(
+        mut self,
+        simulation: Arc<Simulation>,
+        main: F,
+    ) -> Result<std::thread::Result<R>, StartError>
+    where
+        F: FnOnce(&mut Cx) -> R,
+    {
+        assert_outside();
+        install_overflow_handler().map_err(|e| StartError::new("the overflow handler", e))?;
+        let _signal_stack =
+            AlternateStack::new().map_err(|e| StartError::new("a stack for signals", e))?;
+        self.simulation = Some(Arc::clone(&simulation));
+        let options = self.shared_options(Choice::Epoll);
+        let (shared, queues) =
+            Shared::new(self.workers.unwrap_or(1), Arc::clone(&self.clock), options);
+        let workers = (0..)
+            .zip(queues)
+            .map(|(index, queue)| Worker::new(Arc::clone(&shared), index, queue))
+            .collect::<io::Result<Vec<Worker>>>()
+            .map_err(|e| StartError::new("the reactor or the stacks of a worker", e))?;
+        Ok(self.run_main(&workers[0], main, || run_simulated(&workers, &simulation)))
     }
 
     fn make_worker(
@@ -280,7 +312,12 @@ impl Builder {
     }
 
     /// Runs the main task, and with it everything, on the calling thread.
-    fn run_main<F, R>(&self, worker: &(Worker, AlternateStack), main: F) -> std::thread::Result<R>
+    fn run_main<F, R>(
+        &self,
+        worker: &Worker,
+        main: F,
+        work: impl FnOnce(),
+    ) -> std::thread::Result<R>
     where
         F: FnOnce(&mut Cx) -> R,
     {
@@ -291,14 +328,14 @@ impl Builder {
         // SAFETY: `outcome`, and what `main` borrows, stay until `work` has returned, when the task has
         // ended: the worker does not leave its loop before (it would abort).
         let task = unsafe { new_main(options, main, NonNull::from(&mut outcome)) };
-        if self.deadlock_check {
-            let on_deadlock = OnDeadlock { main: task.cast(), report };
-            // SAFETY: the task's own reference stays until it has ended, on this worker; `report` asks
+        if self.deadlock_check || self.simulation.is_some() {
+            let on_deadlock = OnDeadlock { main: task.cast(), describe, report };
+            // SAFETY: the task's own reference stays until it has ended, on this worker; `describe` asks
             // for no more than it is promised.
-            unsafe { worker.0.shared().set_on_deadlock(on_deadlock) };
+            unsafe { worker.shared().set_on_deadlock(on_deadlock) };
         }
-        worker.0.adopt_main(task.cast());
-        self.work(worker);
+        worker.adopt_main(task.cast());
+        work();
         guard.disarm();
         outcome.expect("the runtime stops when the main task has ended")
     }

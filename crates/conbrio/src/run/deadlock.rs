@@ -10,33 +10,38 @@ use std::ptr::NonNull;
 use crate::sched::Runnable;
 use crate::task::Task;
 
-/// Writes the report and aborts the process.
+/// Lists every task, a line each, indented by its depth in the tree.
 ///
 /// # Safety
-/// `main` is the main task of a runtime, alive. All workers of that runtime are stopped for good, and
-/// everything that they have done is visible to the caller.
-pub(super) unsafe fn report(main: NonNull<Runnable>) -> ! {
-    let mut page = Page::new();
-    page.line("conbrio: deadlock: nothing can run any more; every task waits:");
+/// `main` is the main task of a runtime, alive. All workers of that runtime are stopped, and everything
+/// that they have done is visible to the caller.
+pub(super) unsafe fn describe(main: NonNull<Runnable>) -> String {
+    let mut page = String::with_capacity(PAGE_BYTES);
     let mut left = vec![(main, 1)];
-    let mut tasks = 0_usize;
     while let Some((runnable, depth)) = left.pop() {
-        tasks += 1;
         // SAFETY: the runnables of the main task and of all children head tasks. They are alive: whoever
         // is in the tree has not ended, and nobody ends now.
         let task = unsafe { runnable.cast::<Task>().as_ref() };
-        page.line(&line_of(task, depth));
+        page.push_str(&line_of(task, depth));
+        page.push('\n');
         // SAFETY: all workers are stopped by contract.
         unsafe {
             task.branch().visit_children(&mut |child| left.push((child, depth + 1)));
         }
     }
-    page.line(&format!(
-        "conbrio: {tasks} tasks; no deadline, no I/O and no blocking call is left that could make one run, so \
+    page
+}
+
+/// Writes the report and aborts the process.
+pub(super) fn report(tasks: String) -> ! {
+    let count = tasks.lines().count();
+    write_to_stderr("conbrio: deadlock: nothing can run any more; every task waits:\n");
+    write_to_stderr(&tasks);
+    write_to_stderr(&format!(
+        "conbrio: {count} tasks; no deadline, no I/O and no blocking call is left that could make one run, so \
          the process is aborted; a task that a thread outside of the runtime would still have woken needs \
-         `Builder::deadlock_check(false)`"
+         `Builder::deadlock_check(false)`\n"
     ));
-    page.write_out();
     std::process::abort()
 }
 
@@ -61,36 +66,17 @@ fn line_of(task: &Task, depth: usize) -> String {
     line
 }
 
-/// Text on its way to standard error.
-struct Page(String);
-
-impl Page {
-    fn new() -> Page {
-        Page(String::with_capacity(PAGE_BYTES))
-    }
-
-    fn line(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
-        if self.0.len() >= PAGE_BYTES {
-            self.write_out();
+fn write_to_stderr(text: &str) {
+    let mut left = text.as_bytes();
+    while !left.is_empty() {
+        // SAFETY: the bytes are valid for reading.
+        let written = unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
+        match usize::try_from(written) {
+            Ok(written) => left = &left[written..],
+            Err(_) if std::io::Error::last_os_error().kind() == INTERRUPTED => {}
+            // Nobody reads it; the process ends all the same.
+            Err(_) => return,
         }
-    }
-
-    fn write_out(&mut self) {
-        let mut left = self.0.as_bytes();
-        while !left.is_empty() {
-            // SAFETY: the bytes are valid for reading.
-            let written =
-                unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
-            match usize::try_from(written) {
-                Ok(written) => left = &left[written..],
-                Err(_) if std::io::Error::last_os_error().kind() == INTERRUPTED => {}
-                // Nobody reads it; the process ends all the same.
-                Err(_) => break,
-            }
-        }
-        self.0.clear();
     }
 }
 

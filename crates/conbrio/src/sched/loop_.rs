@@ -74,7 +74,7 @@ impl Worker {
         true
     }
 
-    fn run_one(&self, runnable: NonNull<Runnable>) {
+    pub(super) fn run_one(&self, runnable: NonNull<Runnable>) {
         self.current.set(Some(runnable));
         // SAFETY: it comes from a queue of this worker, whose reference passes to `run`.
         unsafe { (runnable.as_ref().vtable().run)(runnable, self) };
@@ -82,10 +82,17 @@ impl Worker {
     }
 
     #[inline]
-    fn pick(&self) -> Option<NonNull<Runnable>> {
+    pub(super) fn pick(&self) -> Option<NonNull<Runnable>> {
         let pick = self.picks.get().wrapping_add(1);
         self.picks.set(pick);
-        let picked = if pick.is_multiple_of(2) {
+        let child_first = match &self.order {
+            None => pick.is_multiple_of(2),
+            Some(order) => {
+                let open = !self.children.is_empty() && !self.woken.borrow().is_empty();
+                open && order.below("something woken or a new child", 2) == 1
+            }
+        };
+        let picked = if child_first {
             self.pick_child(pick).or_else(|| self.pick_woken())
         } else {
             self.pick_woken().or_else(|| self.pick_child(pick))
@@ -116,7 +123,7 @@ impl Worker {
         if let Some(order) = &self.order
             && woken.len() > 1
         {
-            let chosen = order.below(woken.len());
+            let chosen = order.below("which woken task runs", woken.len());
             woken.swap(0, chosen);
         }
         // With many tasks each turn begins with cache and TLB misses: the cells and stacks of those
@@ -137,7 +144,9 @@ impl Worker {
             return None;
         }
         let oldest = match &self.order {
-            Some(order) => order.below(2) == 0,
+            Some(order) => {
+                self.children.len() > 1 && order.below("the newest or the oldest child", 2) == 1
+            }
             // Newest first keeps recursive fork-join small. The oldest in between must not starve.
             None => pick.is_multiple_of(POLL_INTERVAL),
         };
@@ -154,19 +163,19 @@ impl Worker {
         }
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         !self.woken.borrow().is_empty()
             || !self.children.is_empty()
             || !self.yielded.borrow().is_empty()
             || !self.remote().inbox.is_empty()
     }
 
-    fn time_was_changed(&self) -> bool {
+    pub(super) fn time_was_changed(&self) -> bool {
         self.shared().time_changes.load(Ordering::Relaxed) != self.seen_time_changes.get()
     }
 
     /// Takes in completions and expired timers, without sleeping.
-    fn look_around(&self) {
+    pub(super) fn look_around(&self) {
         self.polled_at.set(self.picks.get());
         self.seen_time_changes.set(self.shared().time_changes.load(Ordering::SeqCst));
         if self.reactor.in_flight() > 0 {
@@ -182,7 +191,7 @@ impl Worker {
     }
 
     /// Returns whether anything has completed.
-    fn poll(&self, timeout: Timeout) -> bool {
+    pub(super) fn poll(&self, timeout: Timeout) -> bool {
         let mut completions = self.completions.take();
         if let Err(error) = self.reactor.poll(timeout, &mut completions) {
             abort(&format!("the reactor failed: {error}"));
@@ -240,14 +249,17 @@ impl Worker {
         found || self.has_work()
     }
 
-    fn steal(&self) -> bool {
+    pub(super) fn steal(&self) -> bool {
         let shared = self.shared();
         self.take_injected();
         if !self.children.is_empty() {
             return true;
         }
         let workers = shared.workers();
-        let start = self.rng.below(workers);
+        let start = match &self.order {
+            None => self.rng.below(workers),
+            Some(order) => order.below("whom to steal from", workers),
+        };
         for step in 0..workers {
             let victim = &shared.remotes[(start + step) % workers];
             if victim.index() == self.index() {

@@ -10,9 +10,11 @@ mod loop_;
 mod quiet;
 mod runnable;
 mod shared;
+mod sim;
 mod worker;
 
 pub(crate) use quiet::OnDeadlock;
 pub(crate) use runnable::{Interrupt, Parked, Runnable, RunnableRef, Vtable};
-pub(crate) use shared::{Children, Shared, SharedOptions};
+pub(crate) use shared::{Children, Observer, Shared, SharedOptions};
+pub(crate) use sim::{AtCheckpoint, OnStuck, Simulation, Stuck, World, run_simulated};
 pub(crate) use worker::{Alarm, IoWait, Worker};

@@ -28,12 +28,14 @@ pub(super) struct Quiet {
 pub(crate) struct OnDeadlock {
     /// The root of everything that waits.
     pub(crate) main: NonNull<Runnable>,
-    /// Called with `main` on the thread of a worker, while all workers of the runtime are stopped and
-    /// everything that they have done is visible. Does not return.
-    pub(crate) report: unsafe fn(NonNull<Runnable>) -> !,
+    /// Lists all tasks, a line each. Called with `main`, while all workers of the runtime are stopped and
+    /// everything that they have done is visible.
+    pub(crate) describe: unsafe fn(NonNull<Runnable>) -> String,
+    /// Reports what was described. Does not return.
+    pub(crate) report: fn(String) -> !,
 }
 
-// SAFETY: the pointer is only handed to `report`, whose caller has stopped all workers.
+// SAFETY: the pointer is only handed to `describe`, whose caller has stopped all workers.
 unsafe impl Send for OnDeadlock {}
 // SAFETY: as above.
 unsafe impl Sync for OnDeadlock {}
@@ -94,6 +96,29 @@ impl Shared {
         SettleTicket(ticket)
     }
 
+    /// In a simulated run, when nothing can run: wakes the tasks in `settle` that have the shortest
+    /// cushion. `false` if there is none.
+    pub(super) fn wake_settlers(&self) -> bool {
+        let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
+        let ready = self.take_settlers(&mut settlers);
+        drop(settlers);
+        let any = !ready.is_empty();
+        for settler in ready {
+            // SAFETY: a task that waits in `settle` is alive, and so is its runtime, which is being run.
+            unsafe { Runnable::wake(settler.task.pointer(), settler.sequence) };
+        }
+        any
+    }
+
+    /// Takes out those with the shortest cushion.
+    fn take_settlers(&self, settlers: &mut Vec<Settler>) -> Vec<Settler> {
+        let shortest = settlers.iter().map(|s| s.cushion).min();
+        let ready: Vec<Settler> =
+            settlers.extract_if(.., |s| Some(s.cushion) == shortest).collect();
+        self.quiet.watchers.fetch_sub(ready.len(), Ordering::SeqCst);
+        ready
+    }
+
     /// Takes back a registration; `false` if the task has been woken for it.
     pub(crate) fn stop_watching(&self, ticket: SettleTicket) -> bool {
         let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
@@ -142,23 +167,14 @@ impl Shared {
             if shortest > prospect.cushion {
                 return Some(Prospect { cushion: shortest, ..prospect });
             }
-            let mut ready = Vec::new();
-            settlers.retain_mut(|s| {
-                if s.cushion == shortest {
-                    // SAFETY: the settler holds a reference, so the runnable is alive.
-                    let task = unsafe { RunnableRef::new(s.task.pointer()) };
-                    ready.push((task, s.sequence));
-                }
-                s.cushion != shortest
-            });
-            self.quiet.watchers.fetch_sub(ready.len(), Ordering::SeqCst);
+            let ready = self.take_settlers(&mut settlers);
             // This worker rises before the lock is free, so that until it lies again nobody takes a
             // moment for quiet in which these tasks have not been woken yet.
             self.crew.rise(&caller.status);
             drop(settlers);
-            for (task, sequence) in ready {
+            for settler in ready {
                 // SAFETY: a task that waits in `settle` is alive, and so is its runtime: we run in it.
-                unsafe { Runnable::wake(task.pointer(), sequence) };
+                unsafe { Runnable::wake(settler.task.pointer(), settler.sequence) };
             }
             return None;
         }
@@ -198,15 +214,24 @@ impl Shared {
         if for_ever {
             // SAFETY: frozen, and all workers lie; the main task has not ended, or its worker would not
             // lie.
-            unsafe { (on_deadlock.report)(on_deadlock.main) };
+            let tasks = unsafe { (on_deadlock.describe)(on_deadlock.main) };
+            (on_deadlock.report)(tasks);
         }
         self.crew.thaw();
+    }
+
+    /// Between two steps of a simulated run: lists all tasks.
+    pub(super) fn describe_tasks(&self) -> String {
+        // SAFETY: no worker of a simulated run is entered now, they all belong to this thread, and the
+        // main task has not ended, or the run would have.
+        let describe = |on: &OnDeadlock| unsafe { (on.describe)(on.main) };
+        self.quiet.on_deadlock.get().map(describe).unwrap_or_default()
     }
 
     /// Says what to do when nothing can ever run again. Called once, before the main task is queued.
     ///
     /// # Safety
-    /// `main` stays alive until its worker has left its loop; `report` may be called as it says.
+    /// `main` stays alive until its worker has left its loop; `describe` may be called as it says.
     pub(crate) unsafe fn set_on_deadlock(&self, on_deadlock: OnDeadlock) {
         let first = self.quiet.on_deadlock.set(on_deadlock).is_ok();
         debug_assert!(first, "a runtime has one main task");

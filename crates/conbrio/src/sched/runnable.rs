@@ -81,6 +81,9 @@ pub(crate) struct Runnable {
 pub(crate) const DIRTY: u8 = 1;
 /// The innermost scope is cancelled. Set and cleared by the home worker only.
 pub(crate) const CANCELLED: u8 = 2;
+/// Somebody wants to hear of its checkpoints. Set and cleared by the home worker only, or before the
+/// first turn; it says nothing about the cancel tree.
+pub(crate) const WATCHED: u8 = 4;
 
 impl Runnable {
     /// A runnable with one reference, which belongs to the queue it will be put into.
@@ -131,6 +134,22 @@ impl Runnable {
     /// Whether its innermost scope was cancelled when its home worker last looked.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.attention() & CANCELLED != 0
+    }
+
+    /// *Home.* Whether somebody wants to hear of its checkpoints.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.attention() & WATCHED != 0
+    }
+
+    /// *Home.* Sends every checkpoint to its slow path, or no longer; returns what was so before.
+    pub(crate) fn set_watched(&self, watched: bool) -> bool {
+        let before = if watched {
+            self.attention.fetch_or(WATCHED, Ordering::Relaxed)
+        } else {
+            self.attention.fetch_and(!WATCHED, Ordering::Relaxed)
+        };
+        before & WATCHED != 0
     }
 
     /// The worker it runs on, if it has one yet.

@@ -15,6 +15,7 @@ use super::idle::Crew;
 use super::inbox::Inbox;
 use super::quiet::Quiet;
 use super::runnable::Runnable;
+use super::sim::Simulation;
 use super::worker::Worker;
 
 /// A runnable that no worker has started: it may still go anywhere.
@@ -106,6 +107,7 @@ pub(crate) struct SharedOptions {
     pub(crate) blocking_idle: Duration,
     /// Whether a moment in which nothing can ever run again ends the process.
     pub(crate) deadlock_check: bool,
+    pub(crate) simulation: Option<Arc<Simulation>>,
 }
 
 /// The queue of children of one worker.
@@ -125,6 +127,14 @@ pub(crate) struct Shared {
     timeline: Timeline,
     pool: ThreadPool,
     options: SharedOptions,
+    observer: OnceLock<Arc<dyn Observer>>,
+}
+
+/// Hears of what every task of a runtime passes at which it may see a cancellation. For tests.
+pub(crate) trait Observer: Send + Sync {
+    /// Called in the task, before it looks. `what` it does follows "task 'x'"; what the observer cancels
+    /// is in force when this returns.
+    fn passed(&self, task: &str, what: &'static str);
 }
 
 impl Shared {
@@ -153,6 +163,7 @@ impl Shared {
             timeline: Timeline::new(clock),
             pool: ThreadPool::new(options.blocking_threads_max, options.blocking_idle),
             options,
+            observer: OnceLock::new(),
         });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         shared.timeline.clock().on_change(Arc::new(move || {
@@ -161,6 +172,18 @@ impl Shared {
             }
         }));
         (shared, queues)
+    }
+
+    /// Who hears of the checkpoints of all tasks, if somebody does.
+    #[inline]
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.observer.get()
+    }
+
+    /// Lets `observer` hear of the checkpoints of the tasks that start from now on. Returns whether it is
+    /// the first one; there is one for a runtime.
+    pub(crate) fn set_observer(&self, observer: Arc<dyn Observer>) -> bool {
+        self.observer.set(observer).is_ok()
     }
 
     /// The threads on which blocking calls run.

@@ -16,10 +16,12 @@ use crate::clock::{NEVER, Ticks};
 use crate::timer::{TimerKey, Timers};
 use crate::util::atomic::Ordering;
 use crate::util::cell_cache::CellCache;
+use crate::util::choices::Choices;
 use crate::util::rng::Rng;
 
 use super::runnable::Runnable;
 use super::shared::{Remote, Shared, Unstarted};
+use super::sim::Simulation;
 
 /// See the module's documentation.
 pub(crate) struct Worker {
@@ -44,9 +46,12 @@ pub(crate) struct Worker {
     pub(super) seen_time_changes: Cell<u64>,
     /// How long this worker sleeps as the sentinel before it looks after the others.
     pub(super) watch: Cell<Duration>,
-    /// Shuffles the order of the run queue if the user gave a seed.
-    pub(super) order: Option<Rng>,
+    /// Decides what is left open if the user gave a seed, or the run is simulated.
+    pub(super) order: Option<Arc<Choices>>,
+    /// In a simulated run: a task that was stopped in the middle of its turn, and goes on here.
+    pub(super) preempted: Cell<Option<NonNull<Runnable>>>,
     pub(super) rng: Rng,
+    fuel: u32,
     pub(super) current: Cell<Option<NonNull<Runnable>>>,
 }
 
@@ -97,8 +102,14 @@ impl Worker {
             polled_at: Cell::new(0),
             seen_time_changes: Cell::new(0),
             watch: Cell::new(super::loop_::WATCH_MIN),
-            order: seed.map(|seed| Rng::new(seed.wrapping_add(index as u64))),
+            order: match &options.simulation {
+                Some(simulation) => Some(Arc::clone(&simulation.choices)),
+                None => seed.map(|seed| Arc::new(Choices::seeded(seed.wrapping_add(index as u64)))),
+            },
+            preempted: Cell::new(None),
             rng: Rng::new(seed.unwrap_or(0x5EED).wrapping_mul(31).wrapping_add(index as u64)),
+            // In a simulated run each checkpoint may stop its worker.
+            fuel: if options.simulation.is_some() { 1 } else { FUEL },
             current: Cell::new(None),
             shared,
         })
@@ -133,6 +144,25 @@ impl Worker {
         f()
     }
 
+    /// Makes this thread look as if it ran no worker while `f` runs: in a simulated run, where what
+    /// belongs on other threads runs on this one.
+    pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
+        struct Back(Option<NonNull<Worker>>);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+            }
+        }
+        let _back = Back(CURRENT.take());
+        f()
+    }
+
+    /// How many checkpoints a task may pass in one turn.
+    #[inline]
+    pub(crate) fn fuel(&self) -> u32 {
+        self.fuel
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -143,6 +173,11 @@ impl Worker {
 
     pub(crate) fn remote(&self) -> &Remote {
         &self.shared.remotes[self.index]
+    }
+
+    /// What makes this a simulated run, if it is one.
+    pub(crate) fn simulation(&self) -> Option<&Simulation> {
+        self.shared.options().simulation.as_deref()
     }
 
     pub(crate) fn reactor(&self) -> &Reactor {
@@ -203,6 +238,9 @@ impl Worker {
     /// Started tasks never move, so the worker that accepts connections would keep them all. One other
     /// worker, drawn by chance, is compared (Mitzenmacher 2001, the power of two choices).
     fn lighter_worker(&self) -> Option<&Remote> {
+        if let Some(simulation) = self.simulation() {
+            return simulation.place_elsewhere(self);
+        }
         let mine = self.remote().live.load(Ordering::Relaxed);
         if mine < PLACEMENT_SLACK {
             return None;
@@ -287,5 +325,6 @@ impl Worker {
     }
 }
 
+const FUEL: u32 = 128;
 /// How many more tasks a worker must have than another before children go there.
 const PLACEMENT_SLACK: usize = 16;

@@ -18,6 +18,7 @@ use crate::cancel::Branch;
 use crate::sched::{Runnable, Vtable, Worker};
 
 use super::cx::Cx;
+use super::watch::Passed;
 
 /// What differs between tasks of different closures.
 pub(crate) struct TaskKind {
@@ -48,6 +49,8 @@ pub(crate) struct Task {
     worker: Cell<Option<NonNull<Worker>>>,
     /// Checkpoints left until the task gives way.
     fuel: Cell<u32>,
+    /// What it has passed while it was watched.
+    passed: Cell<Passed>,
     /// What it waits for, or waited for last: written when it stops, and read only by reports.
     waits_for: Cell<&'static str>,
     branch: Branch,
@@ -56,9 +59,6 @@ pub(crate) struct Task {
     /// What the overflow message calls the task. A home field.
     label: UnsafeCell<Label>,
 }
-
-/// How many checkpoints a task may pass in one turn.
-const FUEL: u32 = 128;
 
 static VTABLE: Vtable = Vtable { run, attend, free };
 
@@ -73,7 +73,8 @@ impl Task {
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(None),
             worker: Cell::new(None),
-            fuel: Cell::new(FUEL),
+            fuel: Cell::new(0),
+            passed: Cell::default(),
             waits_for: Cell::new("its first turn"),
         }
     }
@@ -103,6 +104,10 @@ impl Task {
 
     pub(super) fn fuel(&self) -> &Cell<u32> {
         &self.fuel
+    }
+
+    pub(super) fn passed(&self) -> &Cell<Passed> {
+        &self.passed
     }
 
     /// *Home.* What it waits for, as words that follow "waits for".
@@ -151,7 +156,7 @@ unsafe fn run(runnable: NonNull<Runnable>, worker: &Worker) {
     let this = runnable.cast::<Task>();
     // SAFETY: the queue's reference keeps it alive; only tasks have this vtable.
     let task = unsafe { this.as_ref() };
-    task.fuel.set(FUEL);
+    task.fuel.set(worker.fuel());
     // SAFETY: home field, and the fiber's code never touches it.
     let slot = unsafe { &mut *task.fiber.get() };
     let fiber = match slot {
@@ -191,6 +196,9 @@ fn start(this: NonNull<Task>, worker: &Worker) -> Result<Fiber, StackError> {
     // SAFETY: on the home worker, with a live task.
     unsafe { attend(this.cast(), worker) };
     task.worker.set(Some(NonNull::from(worker)));
+    if worker.shared().observer().is_some() {
+        task.runnable.set_watched(true);
+    }
     let stack = worker.stacks().borrow_mut().acquire(task.options.stack_bytes)?;
     // SAFETY: home field; nobody else has a reference to the label before it is set below.
     let label = unsafe { &mut *task.label.get() };

@@ -3,6 +3,7 @@
 mod cell;
 mod cx;
 mod park;
+mod watch;
 
 pub(crate) use cell::{Task, TaskKind, TaskOptions};
 pub use cx::Cx;

@@ -7,10 +7,11 @@ use std::thread::panicking;
 
 use crate::cancel::{Cancelled, Waiter};
 use crate::clock::NEVER;
-use crate::sched::{Interrupt, Parked};
+use crate::sched::{AtCheckpoint, Interrupt, Parked, Simulation};
 use crate::util::abort::abort;
 
 use super::cx::Cx;
+use super::watch::CHECKPOINT;
 
 impl Cx {
     /// Begins a wait: whoever is given the waiter can end it.
@@ -31,7 +32,7 @@ impl Cx {
             if runnable.is_woken() {
                 return Parked::Woken;
             }
-            if interrupt != Interrupt::Never && self.is_interrupted(interrupt) {
+            if interrupt != Interrupt::Never && self.is_interrupted(interrupt, what) {
                 return Parked::Interrupted;
             }
             if panicking() {
@@ -41,16 +42,20 @@ impl Cx {
             task.note_wait(what);
             runnable.set_parked(interrupt);
             task.suspend();
+            if runnable.is_watched() {
+                self.note_resumed();
+            }
         }
     }
 
     /// Whether a request that the caller listens to is in force.
-    fn is_interrupted(&self, interrupt: Interrupt) -> bool {
+    fn is_interrupted(&self, interrupt: Interrupt, what: &'static str) -> bool {
         if panicking() {
             return true;
         }
         let task = self.task();
         if task.runnable().attention() != 0 {
+            self.note_look(what);
             self.look_up();
             if task.branch().cancellation().is_some() {
                 return true;
@@ -75,6 +80,7 @@ impl Cx {
         if self.task().runnable().attention() == 0 {
             return None;
         }
+        self.note_look(CHECKPOINT);
         self.look_up();
         self.task().branch().cancellation()
     }
@@ -137,8 +143,10 @@ impl Cx {
     fn checkpoint_slow(&mut self) -> Result<(), Cancelled> {
         // Also a task that is cancelled and goes on regardless gives way: it must not starve the others.
         if self.task().fuel().get() == 0 && !panicking() {
-            self.give_way();
+            self.end_turn();
         }
+        // It counts as one that gave way, although only the last of a turn does.
+        self.note_gave_way();
         self.checkpoint_if_cancelled()
     }
 
@@ -189,10 +197,27 @@ impl Cx {
         }
     }
 
+    /// The task has passed as many checkpoints as fit into a turn.
+    fn end_turn(&mut self) {
+        let task = self.task();
+        let worker = task.worker();
+        match worker.simulation().map(Simulation::at_checkpoint) {
+            None => self.give_way(),
+            Some(AtCheckpoint::GoesOn) => task.fuel().set(worker.fuel()),
+            Some(AtCheckpoint::IsPreempted) => {
+                worker.preempt(task.pointer());
+                task.suspend();
+            }
+        }
+    }
+
     fn give_way(&mut self) {
         let task = self.task();
         task.worker().push_yielded(task.pointer());
         task.suspend();
+        if task.runnable().is_watched() {
+            self.note_gave_way();
+        }
         if task.branch().deadline() != NEVER {
             task.worker().fire_expired();
         }

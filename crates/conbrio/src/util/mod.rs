@@ -4,5 +4,6 @@ pub(crate) mod abort;
 pub(crate) mod atomic;
 pub(crate) mod brief_lock;
 pub(crate) mod cell_cache;
+pub(crate) mod choices;
 pub(crate) mod rng;
 pub(crate) mod thread_pool;

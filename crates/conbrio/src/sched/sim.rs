@@ -1,0 +1,237 @@
+//! Simulated runs: all workers on one thread, one step after the other, with every decision drawn from
+//! one source.
+//!
+//! The workers are the real ones: queues, inboxes, timers, the cancel tree. Only what makes a run differ
+//! from the next is replaced: which worker goes on, what it picks, when it is stopped in the middle of a
+//! turn, what chance decides, and time, which jumps when nothing can run.
+//!
+//! Invariant: at most one worker is entered at a time, and between two steps none is. So everything that
+//! the rest of the scheduler says about "the thread of a worker" holds for the steps of that worker.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conbrio_reactor::Timeout;
+
+use crate::clock::{Idle, NEVER, Ticks};
+use crate::util::abort::{AbortGuard, abort};
+use crate::util::atomic::Ordering;
+use crate::util::choices::Choices;
+
+use super::runnable::Runnable;
+use super::shared::{Remote, Shared};
+use super::worker::Worker;
+
+/// What makes a runtime a simulated one.
+#[derive(Debug)]
+pub(crate) struct Simulation {
+    pub(crate) choices: Arc<Choices>,
+    /// How many steps a run may take before it counts as one that does not end.
+    pub(crate) steps_max: u64,
+    /// One of this many checkpoints stops its worker in favour of the others; zero for none.
+    pub(crate) preempt_one_in: usize,
+    /// One of this many steps is taken after time has jumped, although tasks could run; zero for none.
+    pub(crate) delay_one_in: usize,
+    /// What happens outside of the program.
+    pub(crate) world: Option<Arc<dyn World>>,
+    pub(crate) on_stuck: Box<dyn OnStuck>,
+}
+
+/// What happens outside of the program, such as a network.
+pub(crate) trait World: Send + Sync + std::fmt::Debug {
+    /// When something happens next, in ticks since the start of the runtime.
+    fn next_event(&self) -> Option<Ticks>;
+
+    /// Lets everything happen that is due.
+    fn advance(&self, now: Ticks);
+}
+
+/// Why a simulated run does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// Nothing can ever run again.
+    Deadlock,
+    /// The limit of steps is reached.
+    TooManySteps,
+}
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stuck::Deadlock => "deadlock: nothing can run any more",
+            Stuck::TooManySteps => "the limit of steps is reached",
+        })
+    }
+}
+
+/// Hears that a run does not go on. It may cancel the main task, so that the run ends after all; a run
+/// that is stuck once more ends the process.
+pub(crate) trait OnStuck: Send + Sync + std::fmt::Debug {
+    /// Called between two steps, with nothing running. `tasks` lists all tasks, a line each.
+    fn stuck(&self, why: Stuck, tasks: String);
+}
+
+/// What becomes of a task that passes a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtCheckpoint {
+    GoesOn,
+    /// Its worker is stopped, as if the system had taken the processor away: others go on, and this
+    /// worker continues with this very task.
+    IsPreempted,
+}
+
+impl Simulation {
+    /// Another worker than this one for a new child, now and then: what placement does under load.
+    pub(super) fn place_elsewhere<'a>(&self, worker: &'a Worker) -> Option<&'a Remote> {
+        if !self.choices.rarely("a child is placed on another worker", PLACED_ONE_IN) {
+            return None;
+        }
+        let remotes = &worker.shared().remotes;
+        let step = 1 + self.choices.below("where a child is placed", remotes.len() - 1);
+        Some(&remotes[(worker.index() + step) % remotes.len()])
+    }
+
+    pub(crate) fn at_checkpoint(&self) -> AtCheckpoint {
+        if self.preempt_one_in > 0
+            && self.choices.rarely("a checkpoint stops its worker", self.preempt_one_in)
+        {
+            AtCheckpoint::IsPreempted
+        } else {
+            AtCheckpoint::GoesOn
+        }
+    }
+}
+
+/// Runs all workers of a simulated runtime on the calling thread until it stops.
+pub(crate) fn run_simulated(workers: &[Worker], simulation: &Simulation) {
+    let guard = AbortGuard::new("the simulator panicked");
+    let run = Run { workers, simulation, shared: workers[0].shared() };
+    run.until_stopped();
+    for worker in workers {
+        if worker.has_tasks() {
+            abort("a simulated run ended with tasks alive");
+        }
+    }
+    guard.disarm();
+}
+
+/// Placement must happen with few tasks, or a simulation of a small program would never see it.
+const PLACED_ONE_IN: usize = 8;
+
+struct Run<'a> {
+    workers: &'a [Worker],
+    simulation: &'a Simulation,
+    shared: &'a Shared,
+}
+
+impl Run<'_> {
+    fn until_stopped(&self) {
+        let mut ready = Vec::with_capacity(self.workers.len());
+        let mut steps = 0;
+        let mut stuck = None;
+        loop {
+            ready.clear();
+            ready.extend(self.workers.iter().filter(|worker| worker.is_ready()));
+            if ready.is_empty() {
+                if self.shared.is_stopping() {
+                    return;
+                }
+                if !self.shared.wake_settlers() && !self.pass_time() {
+                    self.report(&mut stuck, Stuck::Deadlock);
+                }
+                continue;
+            }
+            steps += 1;
+            if steps == self.simulation.steps_max {
+                self.report(&mut stuck, Stuck::TooManySteps);
+                // What was cancelled gets as many steps again to come to its end.
+                steps = 0;
+            }
+            let delays = self.simulation.delay_one_in;
+            if delays > 0 && self.simulation.choices.rarely("time passes meanwhile", delays) {
+                self.pass_time();
+            }
+            let chosen = self.simulation.choices.below("which worker goes on", ready.len());
+            let worker: &Worker = ready[chosen];
+            worker.enter(|| worker.step());
+        }
+    }
+
+    /// Lets time jump to the next thing that happens. `false` if nothing ever will.
+    fn pass_time(&self) -> bool {
+        let timers = self.workers.iter().map(Worker::next_deadline).min().unwrap_or(NEVER);
+        let world = self.simulation.world.as_ref();
+        let outside = world.and_then(|world| world.next_event()).unwrap_or(NEVER);
+        let next = timers.min(outside);
+        let timeline = self.shared.timeline();
+        if next == NEVER {
+            return false;
+        }
+        if next > timeline.now() {
+            let jumped = timeline.clock().on_idle(timeline.instant(next), Duration::MAX);
+            if jumped != Idle::Jumped {
+                return false;
+            }
+        }
+        if let Some(world) = world {
+            world.advance(timeline.now());
+        }
+        true
+    }
+
+    fn report(&self, before: &mut Option<Stuck>, why: Stuck) {
+        let tasks = self.shared.describe_tasks();
+        if let Some(before) = before {
+            abort(&format!(
+                "{before}; the main task was cancelled, but some task does not end: {why}\n{tasks}"
+            ));
+        }
+        *before = Some(why);
+        self.simulation.on_stuck.stuck(why, tasks);
+    }
+}
+
+impl Worker {
+    /// Whether a step of this worker would do anything.
+    fn is_ready(&self) -> bool {
+        self.preempted.get().is_some()
+            || self.has_work()
+            || self.time_was_changed()
+            || (self.reactor.in_flight() > 0 && self.poll(Timeout::Now))
+            || self.could_steal()
+    }
+
+    fn could_steal(&self) -> bool {
+        !self.shared().injector.is_empty()
+            || self.shared().remotes.iter().any(|remote| !remote.stealer.is_empty())
+    }
+
+    /// Takes one step: what came from outside, and one turn of one task, or a theft.
+    fn step(&self) {
+        self.drain_inbox();
+        if let Some(task) = self.preempted.take() {
+            self.run_one(task);
+            return;
+        }
+        if self.time_was_changed() {
+            self.look_around();
+        }
+        match self.pick() {
+            Some(task) => self.run_one(task),
+            None => {
+                self.steal();
+            }
+        }
+    }
+
+    /// Called by a task that stops in the middle of its turn.
+    pub(crate) fn preempt(&self, task: NonNull<Runnable>) {
+        debug_assert!(self.preempted.get().is_none());
+        self.preempted.set(Some(task));
+    }
+
+    fn has_tasks(&self) -> bool {
+        self.remote().live.load(Ordering::Relaxed) != 0 || self.reactor.in_flight() != 0
+    }
+}
