@@ -34,6 +34,7 @@ where
         // SAFETY: the body runs once, and nobody else touches the closure.
         let f = unsafe { (*cell.closure.get()).take() }.expect("a task runs once");
         let outcome = catch_unwind(AssertUnwindSafe(|| f(cx)));
+        cell.task.closure_ended();
         // SAFETY: `run` waits for the end of the runtime before it looks.
         unsafe { cell.outcome.write(Some(outcome)) };
         cx.task().worker().shared().stop();

@@ -47,6 +47,8 @@ pub struct RuntimeStatistics {
     pub stacks: usize,
     /// I/O waits in flight on the calling task's worker.
     pub io_waits: usize,
+    /// Deadlines of sleeping tasks and of scopes that are pending on the calling task's worker.
+    pub timers: usize,
 }
 
 impl Cx {
@@ -95,6 +97,7 @@ impl Cx {
             blocking_waiting: pool.waiting,
             stacks: worker.stacks().borrow().statistics().in_use,
             io_waits: worker.reactor().in_flight(),
+            timers: worker.alarms(),
         }
     }
 

@@ -7,14 +7,16 @@ mod inbox;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod loop_;
+mod observer;
 mod quiet;
 mod runnable;
 mod shared;
 mod sim;
 mod worker;
 
-pub(crate) use quiet::OnDeadlock;
+pub(crate) use observer::{Moment, Observer};
+pub(crate) use quiet::{OnDeadlock, TaskList};
 pub(crate) use runnable::{Interrupt, Parked, Runnable, RunnableRef, Vtable};
-pub(crate) use shared::{Children, Observer, Shared, SharedOptions};
+pub(crate) use shared::{Children, Shared, SharedOptions};
 pub(crate) use sim::{AtCheckpoint, OnStuck, Simulation, Stuck, World, run_simulated};
 pub(crate) use worker::{Alarm, IoWait, Worker};

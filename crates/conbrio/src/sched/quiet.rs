@@ -30,9 +30,17 @@ pub(crate) struct OnDeadlock {
     pub(crate) main: NonNull<Runnable>,
     /// Lists all tasks, a line each. Called with `main`, while all workers of the runtime are stopped and
     /// everything that they have done is visible.
-    pub(crate) describe: unsafe fn(NonNull<Runnable>) -> String,
+    pub(crate) describe: unsafe fn(NonNull<Runnable>) -> TaskList,
     /// Reports what was described. Does not return.
-    pub(crate) report: fn(String) -> !,
+    pub(crate) report: fn(TaskList) -> !,
+}
+
+/// All tasks of a runtime, in words.
+#[derive(Debug, Default)]
+pub(crate) struct TaskList {
+    pub(crate) count: usize,
+    /// A line each, with where it has stopped below if that is known.
+    pub(crate) lines: String,
 }
 
 // SAFETY: the pointer is only handed to `describe`, whose caller has stopped all workers.
@@ -221,7 +229,7 @@ impl Shared {
     }
 
     /// Between two steps of a simulated run: lists all tasks.
-    pub(super) fn describe_tasks(&self) -> String {
+    pub(super) fn describe_tasks(&self) -> TaskList {
         // SAFETY: no worker of a simulated run is entered now, they all belong to this thread, and the
         // main task has not ended, or the run would have.
         let describe = |on: &OnDeadlock| unsafe { (on.describe)(on.main) };

@@ -13,6 +13,7 @@ use crate::util::thread_pool::ThreadPool;
 
 use super::idle::Crew;
 use super::inbox::Inbox;
+use super::observer::Observer;
 use super::quiet::Quiet;
 use super::runnable::Runnable;
 use super::sim::Simulation;
@@ -128,13 +129,6 @@ pub(crate) struct Shared {
     pool: ThreadPool,
     options: SharedOptions,
     observer: OnceLock<Arc<dyn Observer>>,
-}
-
-/// Hears of what every task of a runtime passes at which it may see a cancellation. For tests.
-pub(crate) trait Observer: Send + Sync {
-    /// Called in the task, before it looks. `what` it does follows "task 'x'"; what the observer cancels
-    /// is in force when this returns.
-    fn passed(&self, task: &str, what: &'static str);
 }
 
 impl Shared {

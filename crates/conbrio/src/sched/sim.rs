@@ -181,7 +181,7 @@ impl Run<'_> {
     }
 
     fn report(&self, before: &mut Option<Stuck>, why: Stuck) {
-        let tasks = self.shared.describe_tasks();
+        let tasks = self.shared.describe_tasks().lines;
         if let Some(before) = before {
             abort(&format!(
                 "{before}; the main task was cancelled, but some task does not end: {why}\n{tasks}"

@@ -3,6 +3,7 @@
 //! The worker lives in a frame of its thread; the one thread-local of the crate points to it. Leaves
 //! report to it (completions, expired timers, the inbox), and it maps what they report to runnables.
 
+use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
@@ -53,6 +54,9 @@ pub(crate) struct Worker {
     pub(super) rng: Rng,
     fuel: u32,
     pub(super) current: Cell<Option<NonNull<Runnable>>>,
+    /// Whether a task is resumed only to say where it has stopped.
+    tracing: Cell<bool>,
+    trace: Cell<Option<Backtrace>>,
 }
 
 /// A deadline that lives in a waiting frame. The first field of whatever the timer store points to.
@@ -111,6 +115,8 @@ impl Worker {
             // In a simulated run each checkpoint may stop its worker.
             fuel: if options.simulation.is_some() { 1 } else { FUEL },
             current: Cell::new(None),
+            tracing: Cell::new(false),
+            trace: Cell::new(None),
             shared,
         })
     }
@@ -161,6 +167,28 @@ impl Worker {
     #[inline]
     pub(crate) fn fuel(&self) -> u32 {
         self.fuel
+    }
+
+    /// Resumes a task that has stopped, for the moment in which it says where; for reports only.
+    pub(crate) fn trace(&self, task: NonNull<Runnable>) -> Option<Backtrace> {
+        let before = self.current.replace(Some(task));
+        self.tracing.set(true);
+        // SAFETY: the caller knows that it is alive and has stopped. It stops again at once, so that no
+        // reference passes on.
+        unsafe { (task.as_ref().vtable().run)(task, self) };
+        self.tracing.set(false);
+        self.current.set(before);
+        self.trace.take()
+    }
+
+    /// Whether the running task was resumed only for its trace.
+    #[inline]
+    pub(crate) fn is_tracing(&self) -> bool {
+        self.tracing.get()
+    }
+
+    pub(crate) fn trace_taken(&self, trace: Backtrace) {
+        self.trace.set(Some(trace));
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -288,6 +316,11 @@ impl Worker {
 
     pub(crate) fn cancel_alarm(&self, key: TimerKey) {
         self.timers.borrow_mut().cancel(key);
+    }
+
+    /// How many alarms are set.
+    pub(crate) fn alarms(&self) -> usize {
+        self.timers.borrow().len()
     }
 
     /// Fires what has expired.

@@ -8,8 +8,9 @@
 //! finished: the body stores its outcome and counts itself down, the worker takes the stack back and
 //! drops the reference that the task held on itself.
 
+use std::backtrace::Backtrace;
 use std::borrow::Cow;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::ptr::NonNull;
 
 use conbrio_fiber::{Fiber, Label, Resumed, StackError, Suspender};
@@ -18,6 +19,7 @@ use crate::cancel::Branch;
 use crate::sched::{Runnable, Vtable, Worker};
 
 use super::cx::Cx;
+use super::on_exit::OnExit;
 use super::watch::Passed;
 
 /// What differs between tasks of different closures.
@@ -58,6 +60,8 @@ pub(crate) struct Task {
     options: TaskOptions,
     /// What the overflow message calls the task. A home field.
     label: UnsafeCell<Label>,
+    /// What hears of its end. A home field.
+    on_exit: OnceCell<Box<dyn OnExit>>,
 }
 
 static VTABLE: Vtable = Vtable { run, attend, free };
@@ -76,6 +80,7 @@ impl Task {
             fuel: Cell::new(0),
             passed: Cell::default(),
             waits_for: Cell::new("its first turn"),
+            on_exit: OnceCell::new(),
         }
     }
 
@@ -104,6 +109,10 @@ impl Task {
 
     pub(super) fn fuel(&self) -> &Cell<u32> {
         &self.fuel
+    }
+
+    pub(super) fn on_exit(&self) -> &OnceCell<Box<dyn OnExit>> {
+        &self.on_exit
     }
 
     pub(super) fn passed(&self) -> &Cell<Passed> {
@@ -138,8 +147,27 @@ impl Task {
         let suspender = self.suspender.get().expect("the task has started");
         let here = 0_u8;
         self.runnable.note_stop(&raw const here);
-        // SAFETY: it lives on the task's stack for as long as the task runs, which it does now.
-        unsafe { suspender.as_ref() }.suspend();
+        loop {
+            // SAFETY: it lives on the task's stack for as long as the task runs, which it does now.
+            unsafe { suspender.as_ref() }.suspend();
+            if !self.worker().is_tracing() {
+                return;
+            }
+            // It was not resumed to go on, but to say where it has stopped.
+            self.worker().trace_taken(Backtrace::force_capture());
+        }
+    }
+
+    /// *Home.* Whether it has started: then it runs, or has stopped.
+    pub(crate) fn has_started(&self) -> bool {
+        self.suspender.get().is_some()
+    }
+
+    /// *Home.* Where the task, which has started, has stopped.
+    ///
+    /// It is resumed for a moment, in which none of its code runs: a task stops in `suspend` alone.
+    pub(crate) fn trace(&self) -> Option<Backtrace> {
+        self.worker().trace(self.pointer())
     }
 
     /// *Home, running.* Runs `f` on the stack of the worker's thread.

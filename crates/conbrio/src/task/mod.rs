@@ -2,8 +2,10 @@
 
 mod cell;
 mod cx;
+mod on_exit;
 mod park;
 mod watch;
 
 pub(crate) use cell::{Task, TaskKind, TaskOptions};
 pub use cx::Cx;
+pub(crate) use on_exit::OnExit;

@@ -7,11 +7,10 @@ use std::thread::panicking;
 
 use crate::cancel::{Cancelled, Waiter};
 use crate::clock::NEVER;
-use crate::sched::{AtCheckpoint, Interrupt, Parked, Simulation};
+use crate::sched::{AtCheckpoint, Interrupt, Moment, Parked, Simulation};
 use crate::util::abort::abort;
 
 use super::cx::Cx;
-use super::watch::CHECKPOINT;
 
 impl Cx {
     /// Begins a wait: whoever is given the waiter can end it.
@@ -55,7 +54,7 @@ impl Cx {
         }
         let task = self.task();
         if task.runnable().attention() != 0 {
-            self.note_look(what);
+            self.note_look(Moment::Wait(what));
             self.look_up();
             if task.branch().cancellation().is_some() {
                 return true;
@@ -80,7 +79,7 @@ impl Cx {
         if self.task().runnable().attention() == 0 {
             return None;
         }
-        self.note_look(CHECKPOINT);
+        self.note_look(Moment::Checkpoint);
         self.look_up();
         self.task().branch().cancellation()
     }

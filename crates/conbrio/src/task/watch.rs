@@ -4,6 +4,10 @@
 //! cancellation to its slow path. So a task that nobody watches pays nothing for this at a checkpoint,
 //! and one predictable branch where it has been stopped and goes on.
 
+use std::sync::Arc;
+
+use crate::sched::{Moment, Observer};
+
 use super::cx::Cx;
 
 /// What a task has passed. A checkpoint is both.
@@ -14,11 +18,6 @@ pub(crate) struct Passed {
     /// It let others run, or would have if its turn had been over.
     pub(crate) gave_way: bool,
 }
-
-/// What an observer hears of a look that is no wait.
-pub(super) const CHECKPOINT: &str = "passed a checkpoint";
-/// What an observer hears when a wait is over, and nothing has been done about it yet.
-const RESUMED: &str = "was woken from a wait";
 
 impl Cx {
     /// Runs `f` and says what this task has passed in it.
@@ -51,12 +50,20 @@ impl Cx {
         (value, passed)
     }
 
-    /// The task is about to look whether it is cancelled. `what` it waits for, or [`CHECKPOINT`].
-    pub(super) fn note_look(&self, what: &'static str) {
+    /// Lets `observer` hear of what this task passes, and all tasks that start from now on in its runtime.
+    /// Returns whether it is the runtime's first observer; it has no more than one.
+    pub(crate) fn observe_runtime(&mut self, observer: Arc<dyn Observer>) -> bool {
+        let task = self.task();
+        task.runnable().set_watched(true);
+        task.worker().shared().set_observer(observer)
+    }
+
+    /// The task is about to look whether it is cancelled.
+    pub(super) fn note_look(&self, moment: Moment) {
         let task = self.task();
         if task.runnable().is_watched() {
             task.passed().set(Passed { looked: true, ..task.passed().get() });
-            self.tell_observer(what);
+            self.tell_observer(moment);
         }
     }
 
@@ -70,16 +77,16 @@ impl Cx {
     #[cold]
     pub(super) fn note_resumed(&self) {
         self.note_gave_way();
-        self.tell_observer(RESUMED);
+        self.tell_observer(Moment::Woken(self.task().waits_for()));
     }
 
     /// A task that unwinds is told of no cancellation, so its looks are none.
-    fn tell_observer(&self, what: &'static str) {
+    fn tell_observer(&self, moment: Moment) {
         let task = self.task();
         if let Some(observer) = task.worker().shared().observer()
             && !std::thread::panicking()
         {
-            observer.passed(task.name(), what);
+            observer.passed(task.name(), moment);
         }
     }
 }

@@ -31,6 +31,15 @@ impl Outcome {
         String::from_utf8_lossy(&self.0.stderr).into_owned()
     }
 
+    /// Without the frames in reports: lines that begin with "in".
+    #[allow(dead_code, reason = "the suite that shares this file has no reports")]
+    pub(crate) fn without_frames(&self) -> Outcome {
+        let is_frame = |line: &&str| line.trim_start().starts_with("in ");
+        let stderr = self.stderr();
+        let kept: Vec<&str> = stderr.lines().filter(|line| !is_frame(line)).collect();
+        Outcome(Output { stderr: kept.join("\n").into_bytes(), ..self.0.clone() })
+    }
+
     #[track_caller]
     pub(crate) fn assert_aborted(&self) -> &Outcome {
         let signal = self.0.status.signal();

@@ -71,6 +71,8 @@ fn two_tasks_that_wait_for_each_other_are_reported_on_one_worker() {
     in_child("deadlock::two_tasks_that_wait_for_each_other_are_reported_on_one_worker", || {
         wait_for_each_other(1)
     })
+    .assert_says("in sched::deadlock::wait_for_each_other::{{closure}}")
+    .without_frames()
     .assert_aborted()
     .assert_says(
         "conbrio: deadlock: nothing can run any more; every task waits:\n  \
@@ -127,6 +129,7 @@ fn every_level_is_listed_with_its_wait_and_whether_it_is_cancelled() {
     in_child("deadlock::every_level_is_listed_with_its_wait_and_whether_it_is_cancelled", || {
         three_levels(1)
     })
+    .without_frames()
     .assert_aborted()
     .assert_says(
         "every task waits:\n  \
@@ -234,6 +237,7 @@ fn a_deadlock_is_found_after_everything_that_was_pending_has_ended() {
         });
         unreachable!("a task that waits for ever has ended: {outcome:?}");
     })
+    .without_frames()
     .assert_aborted()
     .assert_says("  'main' waits for ever (sleep_forever), on worker 0\nconbrio: 1 tasks; ");
 }

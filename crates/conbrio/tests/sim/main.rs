@@ -145,9 +145,7 @@ fn a_deadlock_is_reported_with_every_task_and_unwinds_cleanly() {
 #[test]
 fn a_run_that_does_not_end_is_stopped_at_its_limit() {
     let message = message_of(|| {
-        Builder::new().steps_max(1_000).run(|cx| {
-            while cx.yield_now().is_ok() {}
-        });
+        Builder::new().steps_max(1_000).run(|cx| while cx.yield_now().is_ok() {});
     });
     assert!(message.contains("the limit of steps"), "{message}");
 }
@@ -171,4 +169,24 @@ fn delays_let_deadlines_pass_while_tasks_can_run() {
     };
     assert!(!late(0));
     assert!(late(4));
+}
+
+fn wait_without_end(cx: &mut Cx) -> Result<(), Cancelled> {
+    cx.sleep_forever()
+}
+
+// spec: N20
+#[test]
+fn a_deadlock_report_says_where_in_the_program_each_task_has_stopped() {
+    let message = message_of(|| {
+        Builder::new().workers(3).run(|cx| {
+            let _ = cx.nursery(|_, n| -> Result<(), Cancelled> {
+                n.task("one").spawn(wait_without_end);
+                n.task("two").spawn(|cx| wait_without_end(cx));
+                Ok(())
+            });
+        });
+    });
+    assert_eq!(message.matches("in sim::wait_without_end at ").count(), 2, "{message}");
+    assert!(message.contains("tests/sim/main.rs"), "{message}");
 }
