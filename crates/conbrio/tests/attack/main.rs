@@ -8,6 +8,7 @@
 mod child_process;
 mod deadlines;
 mod foreign;
+mod guests;
 mod leaks;
 mod parallel;
 mod places;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use conbrio::lowlevel::{Abort, Finish, Unparker, Wait};
+use conbrio::lowlevel::{Abort, Finish, Unparker, Wait, in_task};
 use conbrio::prelude::*;
 use conbrio::testing::settle;
 use conbrio::{Builder, Clock, Idle};
@@ -272,4 +272,38 @@ fn a_scheduler_that_panics_ends_the_process_with_a_message() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(text.contains("the clock is broken") && text.contains("scheduler"), "{text}");
+}
+
+// spec: test_run.trio_context_detection
+#[test]
+fn code_without_cx_can_tell_whether_it_is_called_by_a_task() {
+    struct Asked(Option<bool>);
+    impl Wait for Asked {
+        fn arm(&mut self, unparker: Unparker) {
+            // Kept by nobody: only the cancellation ends this wait.
+            drop(unparker);
+        }
+
+        fn abort(&mut self) -> Abort {
+            self.0 = Some(in_task());
+            Abort::Succeeded
+        }
+    }
+    fn plain_function() -> bool {
+        in_task()
+    }
+
+    assert!(!in_task());
+    on_all_workers(|cx| {
+        assert!(plain_function());
+        assert!(!cx.blocking(plain_function).unwrap());
+        assert!(!std::thread::scope(|scope| scope.spawn(plain_function).join().unwrap()));
+        let mut asked = Asked(None);
+        let outcome = cx.move_on_after(seconds(1), |cx| cx.park_on(&mut asked));
+        assert!(matches!(outcome, Ok(None)));
+        assert_eq!(asked.0, Some(true));
+        assert!(cx.on_thread_stack(plain_function));
+    });
+    conbrio::testing::run(|cx| assert!(!cx.blocking(plain_function).unwrap()));
+    assert!(!in_task());
 }
