@@ -2,10 +2,12 @@
 //!
 //! This crate owns the checks that keep the tree in shape: `ci` runs every step a change must pass,
 //! `tidy` reads the sources for rules that neither rustc nor clippy knows, `spec` counts which lines
-//! of `spec/ids.txt` are claimed by a test. It has no dependencies, so that it builds in a second on a
-//! fresh clone.
+//! of `spec/ids.txt` are claimed by a test, `mutate` seeds mistakes that the tests must find. It has no
+//! dependencies, so that it builds in a second on a fresh clone.
 
 mod ci;
+mod mutate;
+mod mutate_list;
 mod smoke;
 mod source;
 mod spec;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         Some((&"ci", options)) => ci::main(&root, options),
         Some((&"tidy", [])) => tidy::main(&root),
         Some((&"spec", options)) => spec::main(&root, options),
+        Some((&"mutate", options)) => mutate::main(&root, options),
         Some((&"help" | &"--help" | &"-h", _)) => {
             println!("{USAGE}");
             Ok(())
@@ -53,4 +56,6 @@ usage: cargo xtask <task>
   tidy               layers, unsafe, documentation sections, file sizes, links
   spec               which lines of spec/ids.txt are claimed by a test
   spec --missing     only the lines that are not
-  spec --where <id>  the places that claim one line";
+  spec --where <id>  the places that claim one line
+  mutate             seeds mistakes into a copy of the tree and runs the campaign on each
+  mutate --only <x>  those with <x> in their name";

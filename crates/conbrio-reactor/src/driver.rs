@@ -1,7 +1,7 @@
 //! What every back end provides: the driver trait and the small types of its calls.
 //!
-//! This file owns the contract; [`crate::epoll`] is one implementation. The rules, numbered, which
-//! the back ends' files cite:
+//! This file owns the contract and what all of its implementations say the same way. They are
+//! [`crate::epoll`] and [`crate::sim`]. The rules, numbered, which the back ends' files cite:
 //!
 //! - D1. Every wait that `submit` accepted ends exactly once: by one completion out of `poll`, or by
 //!   `cancel` answering [`Cancel::Done`]. `in_flight` counts those that have not ended.
@@ -12,7 +12,8 @@
 //! - D4. A ticket names one wait and no later one, however often its slot is used again.
 //! - D5. `poll` calls no code of its caller and knows nothing of tasks; it fills a batch.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use crate::{Completion, Direction, Notifier, Request, Source, Statistics, Token};
@@ -112,4 +113,29 @@ pub trait Driver {
 
     /// A snapshot of the counters.
     fn statistics(&self) -> Statistics;
+}
+
+/// The answer to a second waiter of a direction.
+pub(crate) fn busy(source: &Source, direction: Direction) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!(
+            "wait to {} fd {}: another task waits for this direction already (let one task own it)",
+            direction.word(),
+            source.as_raw_fd(),
+        ),
+    )
+}
+
+/// Rule D3, which every back end's destructor keeps, also where no memory is at stake.
+pub(crate) fn assert_nothing_in_flight(in_flight: usize) {
+    if in_flight > 0 {
+        // Straight to stderr: the print macros may be captured, and the capture dies with us.
+        let _ = writeln!(
+            io::stderr(),
+            "conbrio: a reactor was dropped with {in_flight} waits in flight; their tasks could \
+             never run again, so the process ends here (end or cancel the waits first)"
+        );
+        std::process::abort();
+    }
 }

@@ -7,6 +7,7 @@ pub mod op;
 mod operation;
 pub mod os;
 mod reactor;
+pub mod sim;
 mod source;
 mod statistics;
 

@@ -169,6 +169,13 @@ pub enum Request {
         /// `MSG_*` flags.
         flags: u32,
     },
+    /// recvmsg(2): writes to the buffers of `message`, and to its address if it has one.
+    ReceiveMessage {
+        /// Valid for reads and writes; its list for reads; its buffers and its address for writes.
+        message: *mut libc::msghdr,
+        /// `MSG_*` flags.
+        flags: u32,
+    },
     /// accept4(2): writes the peer's address; both pointers are null when nobody asks for it.
     Accept {
         /// Valid for writes of `*address_length` bytes, or null.

@@ -1,6 +1,7 @@
 //! Making sources: sockets and pipes, close-on-exec and non-blocking from the start.
 //!
-//! Owns the order of the system calls and the words of their errors. Options of a socket that exists
+//! Owns the order of the system calls and the words of their errors. What takes a source serves simulated
+//! ones as well; those are made by the methods of a [`Reactor`](crate::Reactor). Options of a socket that exists
 //! are set with `socket2::SockRef::from(&source)`, which needs nothing from here.
 
 use std::io;
@@ -10,7 +11,7 @@ use std::path::Path;
 use rustix::pipe::PipeFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use crate::Source;
+use crate::{Source, sim};
 
 /// How a listener is made.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -129,6 +130,9 @@ pub fn pipe() -> io::Result<(Source, Source)> {
 ///
 /// What getsockname(2) says; `InvalidInput` for a socket of another family.
 pub fn local_address(source: &Source) -> io::Result<SocketAddr> {
+    if let Some(half) = source.half() {
+        return Ok(half.local_address());
+    }
     ip(SockRef::from(source).local_addr()?)
 }
 
@@ -138,6 +142,9 @@ pub fn local_address(source: &Source) -> io::Result<SocketAddr> {
 ///
 /// `NotConnected`; `InvalidInput` for a socket of another family.
 pub fn peer_address(source: &Source) -> io::Result<SocketAddr> {
+    if let Some(half) = source.half() {
+        return half.peer_address();
+    }
     ip(SockRef::from(source).peer_addr()?)
 }
 
@@ -147,7 +154,47 @@ pub fn peer_address(source: &Source) -> io::Result<SocketAddr> {
 ///
 /// What shutdown(2) says.
 pub fn shutdown(source: &Source, how: Shutdown) -> io::Result<()> {
+    if let Some(half) = source.half() {
+        return half.shutdown(how);
+    }
     SockRef::from(source).shutdown(how)
+}
+
+/// Binds a socket that is not bound yet; port 0 lets the system choose.
+///
+/// # Errors
+///
+/// What bind(2) says.
+pub fn bind(source: &Source, address: SocketAddr) -> io::Result<()> {
+    if source.half().is_some() {
+        return sim::bind(source, address);
+    }
+    SockRef::from(source).bind(&address.into())
+}
+
+/// Chooses whom a UDP socket sends to and receives from; that never waits. For streams see
+/// [`crate::op::Connect`].
+///
+/// # Errors
+///
+/// What connect(2) says.
+pub fn connect_udp(source: &Source, peer: SocketAddr) -> io::Result<()> {
+    if let Some(half) = source.half() {
+        return half.connect_datagrams(peer);
+    }
+    SockRef::from(source).connect(&peer.into())
+}
+
+/// Takes the error that a socket has met and nobody has seen (`SO_ERROR`).
+///
+/// # Errors
+///
+/// What getsockopt(2) says.
+pub fn take_error(source: &Source) -> io::Result<Option<io::Error>> {
+    if let Some(half) = source.half() {
+        return Ok(half.take_error());
+    }
+    SockRef::from(source).take_error()
 }
 
 fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {

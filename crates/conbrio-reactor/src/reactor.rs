@@ -1,14 +1,17 @@
-//! The reactor that a worker owns: one of the back ends, chosen at run time.
+//! The reactor that a worker owns: one of the back ends, chosen at run time, or a simulated one.
 //!
 //! This file owns the choice and the generic loop around a system call ([`Reactor::attempt`]). What
 //! waiting means is the back end's. The invariant: a reactor stays on the thread that made it.
 
 use std::io;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 
 use crate::driver::{Cancel, Driver, Hint, Ticket, Timeout};
 use crate::epoll::Epoll;
-use crate::{Completion, Notifier, Operation, Statistics, Token};
+use crate::os::{self, ListenOptions};
+use crate::sim::{self, HostId, Network, Simulated};
+use crate::{Completion, Notifier, Operation, Source, Statistics, Token};
 
 /// Which back end a reactor uses.
 #[derive(Copy, Clone, Eq, PartialEq, Debug, Default)]
@@ -93,9 +96,12 @@ pub struct Reactor {
     stays_on_its_thread: PhantomData<*const ()>,
 }
 
+// One lives in each worker, and epoll is what nearly all of them have: no indirection for it.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum Backend {
     Epoll(Epoll),
+    Simulated(Box<Simulated>),
 }
 
 impl Reactor {
@@ -118,13 +124,103 @@ impl Reactor {
         })
     }
 
+    /// Makes a reactor on a simulated network. It never sleeps, and performs operations only on sources
+    /// that it or another reactor of the same network has made; those of others fail with
+    /// `Unsupported`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no fd for its [`notifier`](Reactor::notifier).
+    pub fn simulated(network: &Network) -> io::Result<Reactor> {
+        Ok(Reactor {
+            backend: Backend::Simulated(Box::new(Simulated::new(network)?)),
+            info: Info { backend: "simulated", reason: "it was asked for".to_owned() },
+            stays_on_its_thread: PhantomData,
+        })
+    }
+
+    /// Lets a simulated reactor work on another network from now on, so that many short simulations need
+    /// not make their reactors anew. The counters go on.
+    ///
+    /// # Panics
+    ///
+    /// If the reactor is not simulated, or waits are in flight.
+    #[track_caller]
+    pub fn join(&mut self, network: &Network) {
+        assert!(
+            self.in_flight() == 0,
+            "a reactor joins another network only with nothing in flight"
+        );
+        match &mut self.backend {
+            Backend::Epoll(_) => panic!("only a simulated reactor can join a network"),
+            Backend::Simulated(simulated) => simulated.join(network),
+        }
+    }
+
+    /// The network of a simulated reactor.
+    #[must_use]
+    pub fn network(&self) -> Option<&Network> {
+        match &self.backend {
+            Backend::Epoll(_) => None,
+            Backend::Simulated(simulated) => Some(simulated.network()),
+        }
+    }
+
+    /// A TCP socket that listens at `address`, see [`os::tcp_listener`]. `host` is whose it is if the
+    /// reactor is simulated, and means nothing if not.
+    ///
+    /// # Errors
+    ///
+    /// As [`os::tcp_listener`].
+    pub fn tcp_listener(
+        &self,
+        host: HostId,
+        address: SocketAddr,
+        options: ListenOptions,
+    ) -> io::Result<Source> {
+        match self.network() {
+            None => os::tcp_listener(address, options),
+            Some(network) => sim::tcp_listener(network, host, address, options),
+        }
+    }
+
+    /// A TCP socket that is not connected, see [`os::tcp_socket`]; `host` as for
+    /// [`tcp_listener`](Reactor::tcp_listener).
+    ///
+    /// # Errors
+    ///
+    /// As [`os::tcp_socket`].
+    pub fn tcp_socket(&self, host: HostId, peer: SocketAddr) -> io::Result<Source> {
+        match self.network() {
+            None => os::tcp_socket(peer),
+            Some(network) => sim::tcp_socket(network, host, peer),
+        }
+    }
+
+    /// A UDP socket bound to `address`, see [`os::udp_socket`]; `host` as for
+    /// [`tcp_listener`](Reactor::tcp_listener).
+    ///
+    /// # Errors
+    ///
+    /// As [`os::udp_socket`].
+    pub fn udp_socket(&self, host: HostId, address: SocketAddr) -> io::Result<Source> {
+        match self.network() {
+            None => os::udp_socket(address),
+            Some(network) => sim::udp_socket(network, host, address),
+        }
+    }
+
     /// Tries the operation without waiting.
     ///
     /// Costs the system call and a few nanoseconds, or only those where the direction is known not
     /// to be ready. Allocates nothing.
     pub fn attempt<O: Operation>(&self, op: &mut O) -> Attempt<io::Result<O::Output>> {
+        let epoll = match &self.backend {
+            Backend::Epoll(epoll) => epoll,
+            Backend::Simulated(simulated) => return simulated.attempt(op),
+        };
         let direction = op.direction();
-        let spot = match self.driver().hint(op.source(), direction) {
+        let spot = match epoll.hint(op.source(), direction) {
             Hint::Try(spot) => spot,
             Hint::Wait if op.may_skip() => return Attempt::Wait,
             // The first call starts something; what it finds says nothing about the direction.
@@ -140,7 +236,7 @@ impl Reactor {
                 Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             };
             if found_nothing && let Some(spot) = spot {
-                self.driver().blocked(spot, direction);
+                epoll.blocked(spot, direction);
             }
             return match result {
                 Err(_) if found_nothing => Attempt::Wait,
@@ -171,7 +267,14 @@ impl Reactor {
         // SAFETY: the caller keeps `op` in place until the wait has ended, and the contract of
         // `Operation` says that the request's pointers are valid for as long. `op` borrows its
         // source, so that it stays open.
-        unsafe { self.driver().submit(op.source(), direction, request, token) }
+        unsafe {
+            match &self.backend {
+                Backend::Epoll(epoll) => epoll.submit(op.source(), direction, request, token),
+                Backend::Simulated(simulated) => {
+                    simulated.submit(op.source(), direction, request, token)
+                }
+            }
+        }
     }
 
     /// Ends a wait early if the back end can do so at once. See [`Cancel`].
@@ -179,7 +282,10 @@ impl Reactor {
     /// A wait that has ended already is left alone: the answer is [`Cancel::Done`], and a completion
     /// that `poll` has returned before stays true.
     pub fn cancel(&self, ticket: Ticket) -> Cancel {
-        self.driver().cancel(ticket)
+        match &self.backend {
+            Backend::Epoll(epoll) => epoll.cancel(ticket),
+            Backend::Simulated(simulated) => simulated.cancel(ticket),
+        }
     }
 
     /// Appends the completions to `completions`; sleeps for at most `timeout` if there are none.
@@ -192,12 +298,18 @@ impl Reactor {
     ///
     /// Only what makes the reactor useless for good, such as an epoll fd that somebody closed.
     pub fn poll(&self, timeout: Timeout, completions: &mut Vec<Completion>) -> io::Result<()> {
-        self.driver().poll(timeout, completions)
+        match &self.backend {
+            Backend::Epoll(epoll) => epoll.poll(timeout, completions),
+            Backend::Simulated(simulated) => simulated.poll(timeout, completions),
+        }
     }
 
     /// How many waits have begun and not ended.
     pub fn in_flight(&self) -> usize {
-        self.driver().in_flight()
+        match &self.backend {
+            Backend::Epoll(epoll) => epoll.in_flight(),
+            Backend::Simulated(simulated) => simulated.in_flight(),
+        }
     }
 
     /// A handle that wakes [`poll`](Reactor::poll) from any thread.
@@ -215,10 +327,11 @@ impl Reactor {
         self.driver().statistics()
     }
 
-    /// The one place that knows the back ends. It returns a concrete type as long as there is one.
-    fn driver(&self) -> &Epoll {
+    /// The back end, for what is rare. What is frequent matches on it, so that epoll's code is inlined.
+    fn driver(&self) -> &dyn Driver {
         match &self.backend {
             Backend::Epoll(epoll) => epoll,
+            Backend::Simulated(simulated) => &**simulated,
         }
     }
 }

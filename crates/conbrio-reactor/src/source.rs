@@ -1,14 +1,16 @@
 //! A source: an fd that operations use.
 //!
-//! Owns the fd and remembers on which reactors it is registered, so that closing it can undo every
+//! Owns the fd, and the virtual half of a simulated one, and remembers on which reactors it is registered, so that closing it can undo every
 //! registration. The invariant: the fd is closed (or handed out by `into_fd`) only after it has left
 //! every reactor, so that no reactor can report an event of it, or touch its number, afterwards.
 
 use std::fmt;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::epoll::Registrations;
+use crate::sim::Half;
 
 /// An fd that operations use, on any thread and any number of reactors.
 ///
@@ -20,12 +22,14 @@ pub struct Source {
     /// Whether a short transfer proves that the socket's queue was empty or full.
     is_tcp: bool,
     registrations: Registrations,
+    /// What a simulated source is for its network; the fd is its carrier then.
+    half: Option<Box<Half>>,
 }
 
 impl Source {
     /// Takes an fd of any pollable kind, which must be in non-blocking mode already.
     pub fn new(fd: OwnedFd) -> Source {
-        Source::with(fd, false)
+        Source::with(fd, false, None)
     }
 
     /// Takes a TCP socket, which must be in non-blocking mode already.
@@ -35,16 +39,31 @@ impl Source {
     /// where a message with descriptors ends, and waiting there would be for ever. Nor does it hold
     /// with TLS in the kernel, which stops at records: use [`Source::new`] for such a socket.
     pub fn new_tcp(fd: OwnedFd) -> Source {
-        Source::with(fd, true)
+        Source::with(fd, true, None)
+    }
+
+    /// A second source for the same socket, with an fd of its own: for another task, on any reactor.
+    ///
+    /// # Errors
+    ///
+    /// What dup(2) says, most often that the limit of open files is reached.
+    pub fn try_clone(&self) -> io::Result<Source> {
+        let fd = self.fd.try_clone()?;
+        let half = self.half.as_deref().map(|half| Box::new(half.share()));
+        Ok(Source::with(fd, self.is_tcp, half))
     }
 
     /// Takes the source off every reactor and hands the open fd out.
+    ///
+    /// Of a simulated source that is the carrier, a socket that is connected to nothing; its virtual
+    /// half is closed.
     pub fn into_fd(self) -> OwnedFd {
         let mut this = ManuallyDrop::new(self);
         let this = &mut *this;
         this.registrations.leave_all(this.fd.as_fd());
+        this.close_half();
         // SAFETY: `this` is never dropped, so that the fd is taken once and the registrations are
-        // dropped once (they are empty now and own nothing more).
+        // dropped once (they are empty now and own nothing more, as the half is none).
         unsafe { ManuallyDrop::take(&mut this.fd) }
     }
 
@@ -56,14 +75,32 @@ impl Source {
         &self.registrations
     }
 
-    fn with(fd: OwnedFd, is_tcp: bool) -> Source {
-        Source { fd: ManuallyDrop::new(fd), is_tcp, registrations: Registrations::default() }
+    /// The virtual half, if the source is simulated.
+    pub(crate) fn half(&self) -> Option<&Half> {
+        self.half.as_deref()
+    }
+
+    /// A simulated source with its carrier.
+    pub(crate) fn simulated(carrier: OwnedFd, half: Half, is_tcp: bool) -> Source {
+        Source::with(carrier, is_tcp, Some(Box::new(half)))
+    }
+
+    fn with(fd: OwnedFd, is_tcp: bool, half: Option<Box<Half>>) -> Source {
+        let registrations = Registrations::default();
+        Source { fd: ManuallyDrop::new(fd), is_tcp, registrations, half }
+    }
+
+    fn close_half(&mut self) {
+        if let Some(half) = self.half.take() {
+            half.close(self.fd.as_fd());
+        }
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
         self.registrations.leave_all(self.fd.as_fd());
+        self.close_half();
         // SAFETY: a value is dropped once, and `into_fd` takes the fd only where `drop` never runs.
         unsafe { ManuallyDrop::drop(&mut self.fd) }
     }
@@ -92,6 +129,7 @@ impl fmt::Debug for Source {
         f.debug_struct("Source")
             .field("fd", &self.fd.as_raw_fd())
             .field("tcp", &self.is_tcp)
+            .field("simulated", &self.half.is_some())
             .field("reactors", &self.registrations.count())
             .finish()
     }

@@ -61,6 +61,7 @@
 //! | time | [`Cx::sleep`], [`Cx::interval`], [`Clock`] |
 //! | code that blocks, or needs a big stack | [`Cx::blocking`], [`Cx::on_thread_stack`] |
 //! | futures of other crates | [`Cx::wait`] |
+//! | observing tasks and workers | [`instrument`] |
 //! | tests | [`testing`] |
 //! | waits of your own | [`lowlevel`] |
 //!
@@ -76,6 +77,7 @@
 mod blocking;
 mod cancel;
 mod clock;
+pub mod instrument;
 mod interop;
 pub mod io;
 pub mod lowlevel;

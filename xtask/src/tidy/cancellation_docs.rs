@@ -10,7 +10,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
         .filter(|source| source.path.starts_with("crates/conbrio/src/"))
         .flat_map(|source| {
             let undocumented = move |offset: &usize| !has_section(source, *offset);
-            waiting_functions(source).into_iter().filter(undocumented).map(move |offset| {
+            waiting_functions(source, Public::Itself).into_iter().filter(undocumented).map(move |offset| {
                 let message = "takes `&mut Cx` and has no `# Cancellation` section; say whether it is always a \
                                checkpoint, and what has happened when it returns `Cancelled`";
                 Finding::at(source, offset, message)
@@ -19,19 +19,30 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
         .collect()
 }
 
+/// Which functions count as public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Public {
+    /// What is declared so, and what a public trait declares.
+    Itself,
+    /// Also what implements a trait: whoever sees the trait can call it.
+    OrOfTraits,
+}
+
 /// The offsets of the `fn` of each public function that may wait.
-fn waiting_functions(source: &Source) -> Vec<usize> {
+pub(super) fn waiting_functions(source: &Source, public: Public) -> Vec<usize> {
     let code = &source.code;
     let mut found = Vec::new();
     for (offset, _) in words(code).filter(|(_, word)| *word == "fn") {
-        if source.is_test(offset) || !is_public(source, offset) {
+        let header =
+            source.blocks_around(offset).last().map_or("", |block| source.header_of(block));
+        let counts =
+            is_public(source, offset) || (public == Public::OrOfTraits && is_impl_of_trait(header));
+        if source.is_test(offset) || !counts {
             continue;
         }
         let Some(parameters) = parameters(&code[offset..]) else {
             continue;
         };
-        let header =
-            source.blocks_around(offset).last().map_or("", |block| source.header_of(block));
         let of_cx = is_impl_of_cx(header);
         if split_at_commas(parameters)
             .any(|parameter| is_cx(parameter) || (of_cx && is_mut_self(parameter)))
@@ -75,7 +86,7 @@ fn leading_space(text: &str) -> usize {
     text.len() - text.trim_start().len()
 }
 
-fn generics_length(text: &str) -> usize {
+pub(super) fn generics_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
     for (offset, byte) in text.bytes().enumerate() {
@@ -134,6 +145,11 @@ fn is_mut_self(parameter: &str) -> bool {
 fn is_impl_of_cx(header: &str) -> bool {
     let names: Vec<&str> = words(header).map(|(_, word)| word).collect();
     names.first() == Some(&"impl") && names.last() == Some(&"Cx") && !names.contains(&"for")
+}
+
+fn is_impl_of_trait(header: &str) -> bool {
+    let mut words = words(header).map(|(_, word)| word);
+    words.any(|word| word == "impl") && header.contains(" for ")
 }
 
 fn has_section(source: &Source, offset: usize) -> bool {

@@ -15,6 +15,7 @@ mod manifest;
 mod spec_claims;
 mod unsafe_code;
 mod unsafe_list;
+mod waits;
 
 use crate::source::{self, Source};
 use std::fmt;
@@ -59,6 +60,7 @@ const CHECKS: &[Check] = &[
     |root, sources| links::check(root, sources),
     |_, sources| manifest::check(sources),
     |root, sources| spec_claims::check(root, sources),
+    |_, sources| waits::check(sources),
 ];
 
 pub(crate) fn main(root: &Path) -> Result<(), String> {

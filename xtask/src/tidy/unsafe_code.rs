@@ -73,10 +73,12 @@ fn form(after: &str) -> Form {
 }
 
 fn is_named(after: &str) -> bool {
-    let Some((_, rest)) = after.split_once("fn") else {
+    let Some((before, rest)) = after.split_once("fn") else {
         return false;
     };
-    rest.trim_start().starts_with(|first: char| first == '_' || first.is_alphabetic())
+    // The functions inside an extern block are foreign, and not its name.
+    !before.contains('{')
+        && rest.trim_start().starts_with(|first: char| first == '_' || first.is_alphabetic())
 }
 
 /// Looks above the statement that holds the offset. A blank line, the end of another statement and
@@ -184,6 +186,7 @@ mod tests {
             "/// # Safety\n/// x\nunsafe trait T {}",
             "// SAFETY: rule 1.\nunsafe impl T for A {\n    unsafe fn f() {}\n}",
             "impl T for A {\n    unsafe fn f() {}\n}",
+            "unsafe extern \"C\" {\n    fn f();\n}",
         ] {
             assert_eq!(messages(check, LISTED, good), Vec::<String>::new(), "{good}");
         }

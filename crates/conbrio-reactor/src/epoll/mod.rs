@@ -8,7 +8,7 @@
 //! nothing here.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write as _};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use self::registrations::Shared;
 use self::slots::{RESERVED, Slot, Slots};
 use self::sys::Timing;
-use crate::driver::{Cancel, Driver, Hint, Spot, Ticket, Timeout};
+use crate::driver::{self, Cancel, Driver, Hint, Spot, Ticket, Timeout};
 use crate::os::context;
 use crate::statistics::{Counters, count};
 use crate::{Completion, Direction, Notifier, Outcome, Request, Source, Statistics, Token};
@@ -282,7 +282,7 @@ impl Driver for Epoll {
         let slot = slots.at(index);
         let spot = Spot { index, generation: slot.generation };
         if slot.side(direction).waiter.is_some() {
-            return Err(busy(source, direction));
+            return Err(driver::busy(source, direction));
         }
         if !slot.is_watched(direction) {
             asked = true;
@@ -362,18 +362,9 @@ impl Driver for Epoll {
 }
 
 impl Drop for Epoll {
-    /// Rule D3. Here no memory is at stake, but every back end keeps the same contract.
+    /// Rule D3.
     fn drop(&mut self) {
-        let in_flight = self.in_flight.get();
-        if in_flight > 0 {
-            // Straight to stderr: the print macros may be captured, and the capture dies with us.
-            let _ = writeln!(
-                io::stderr(),
-                "conbrio: a reactor was dropped with {in_flight} waits in flight; their tasks could \
-                 never run again, so the process ends here (end or cancel the waits first)"
-            );
-            std::process::abort();
-        }
+        driver::assert_nothing_in_flight(self.in_flight.get());
     }
 }
 
@@ -414,17 +405,6 @@ fn pack(spot: Spot) -> EventData {
 
 fn unpack(data: u64) -> Spot {
     Spot { index: (data >> 32) as u32, generation: data as u32 }
-}
-
-fn busy(source: &Source, direction: Direction) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::ResourceBusy,
-        format!(
-            "wait to {} fd {}: another task waits for this direction already (let one task own it)",
-            direction.word(),
-            source.as_raw_fd(),
-        ),
-    )
 }
 
 /// Says what the kernel means by refusing to watch an fd (epoll_ctl(2)).

@@ -1,4 +1,5 @@
-//! Accepting a connection: accept4(2). The new fd is close-on-exec and non-blocking from the start.
+//! Accepting a connection: accept4(2). The new source's fd is close-on-exec and non-blocking from the
+//! start.
 
 use std::fmt;
 use std::io;
@@ -13,7 +14,7 @@ use socket2::{SockAddr, SockAddrStorage};
 use crate::operation::{self, Request};
 use crate::{Direction, Operation, Source};
 
-/// Accepts a connection on an IP socket. Yields the new fd and the peer's address.
+/// Accepts a TCP connection. Yields the new source and the peer's address.
 ///
 /// Errors leave the connection in the queue or have consumed a broken one; `EMFILE` and `ENFILE`
 /// say that the limit of open files is reached, and accepting at once again fails again.
@@ -33,7 +34,7 @@ impl<'a> Accept<'a> {
 
 // SAFETY: the address and its length are owned for as long as `self` stays in place.
 unsafe impl Operation for Accept<'_> {
-    type Output = (OwnedFd, SocketAddr);
+    type Output = (Source, SocketAddr);
 
     fn source(&self) -> &Source {
         self.source
@@ -46,7 +47,7 @@ unsafe impl Operation for Accept<'_> {
     fn try_now(&mut self) -> io::Result<Self::Output> {
         let (fd, address) = rustix::net::acceptfrom_with(self.source, NEW_FD)?;
         let address = address.and_then(|address| SocketAddr::try_from(address).ok());
-        Ok((fd, address.ok_or_else(no_ip)?))
+        Ok((Source::new_tcp(fd), address.ok_or_else(no_ip)?))
     }
 
     fn request(&mut self) -> Request {
@@ -60,13 +61,13 @@ unsafe impl Operation for Accept<'_> {
 
     unsafe fn complete(&mut self, raw: i32) -> io::Result<Self::Output> {
         // SAFETY: the same contract as ours.
-        let fd = unsafe { take_fd(raw)? };
+        let source = unsafe { take(self.source, raw, Source::new_tcp)? };
         // SAFETY: it was zeroed at first, which is a valid address storage, and the kernel writes
         // only whole fields. A copy, so that a later request finds its memory untouched.
         let storage = unsafe { ptr::read(self.address.as_ptr()) };
         // SAFETY: the kernel has filled in `address_length` bytes of it.
         let address = unsafe { SockAddr::new(storage, self.address_length) };
-        Ok((fd, address.as_socket().ok_or_else(no_ip)?))
+        Ok((source, address.as_socket().ok_or_else(no_ip)?))
     }
 }
 
@@ -77,7 +78,7 @@ impl fmt::Debug for Accept<'_> {
 }
 
 /// Accepts a connection without asking for the peer's address, as Unix sockets want it: their peers
-/// rarely have one.
+/// rarely have one. Yields the new source.
 #[derive(Debug)]
 pub struct AcceptFd<'a> {
     source: &'a Source,
@@ -92,7 +93,7 @@ impl<'a> AcceptFd<'a> {
 
 // SAFETY: the request points to nothing.
 unsafe impl Operation for AcceptFd<'_> {
-    type Output = OwnedFd;
+    type Output = Source;
 
     fn source(&self) -> &Source {
         self.source
@@ -102,8 +103,8 @@ unsafe impl Operation for AcceptFd<'_> {
         Direction::Read
     }
 
-    fn try_now(&mut self) -> io::Result<OwnedFd> {
-        Ok(rustix::net::accept_with(self.source, NEW_FD)?)
+    fn try_now(&mut self) -> io::Result<Source> {
+        Ok(Source::new(rustix::net::accept_with(self.source, NEW_FD)?))
     }
 
     fn request(&mut self) -> Request {
@@ -114,21 +115,30 @@ unsafe impl Operation for AcceptFd<'_> {
         }
     }
 
-    unsafe fn complete(&mut self, raw: i32) -> io::Result<OwnedFd> {
+    unsafe fn complete(&mut self, raw: i32) -> io::Result<Source> {
         // SAFETY: the same contract as ours.
-        unsafe { take_fd(raw) }
+        unsafe { take(self.source, raw, Source::new) }
     }
 }
 
-/// Owns the fd that an accept request has yielded.
+/// Owns what an accept request on `listener` has yielded: a real fd, or the carrier of a simulated
+/// connection, whose virtual half waits at the network.
 ///
 /// # Safety
 ///
 /// `raw` is the result of one accept request, and nobody else takes it.
-unsafe fn take_fd(raw: i32) -> io::Result<OwnedFd> {
+unsafe fn take(
+    listener: &Source,
+    raw: i32,
+    real: impl FnOnce(OwnedFd) -> Source,
+) -> io::Result<Source> {
     operation::count(raw)?;
     // SAFETY: it is not negative, so it is the new fd, and it is ours alone by the contract.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    match listener.half().and_then(|half| half.claim(raw)) {
+        Some(half) => Ok(Source::simulated(fd, half, true)),
+        None => Ok(real(fd)),
+    }
 }
 
 fn no_ip() -> io::Error {

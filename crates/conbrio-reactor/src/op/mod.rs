@@ -5,6 +5,7 @@
 
 mod accept;
 mod connect;
+mod datagram;
 mod readiness;
 mod recv;
 mod recv_vectored;
@@ -13,6 +14,7 @@ mod send_vectored;
 
 pub use accept::{Accept, AcceptFd};
 pub use connect::Connect;
+pub use datagram::{RecvFrom, SendTo};
 pub use readiness::Readiness;
 pub use recv::{Read, Recv};
 pub use recv_vectored::RecvVectored;

@@ -6,18 +6,19 @@ use conbrio_reactor::{Attempt, Cancel, Outcome, Timeout, Token, op, os};
 
 use crate::support::*;
 
-suite!(
+shared_suite!(
     data_after_a_cancelled_wait_goes_to_the_next_attempt,
     a_cancelled_wait_never_completes,
     cancelling_twice_or_after_the_end_changes_nothing,
-    an_old_ticket_does_not_end_a_later_wait,
     a_wait_without_an_attempt_does_not_miss_what_is_there,
     an_early_wait_can_be_cancelled,
 );
 
+suite!(an_old_ticket_does_not_end_a_later_wait);
+
 fn data_after_a_cancelled_wait_goes_to_the_next_attempt(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     let mut buffer = [0; 16];
     for _ in 0..100 {
         let mut receive = op::Recv::new(&ours, &mut buffer);
@@ -30,13 +31,15 @@ fn data_after_a_cancelled_wait_goes_to_the_next_attempt(make: Make) {
         let count = finish(&reactor, &mut op::Recv::new(&ours, &mut buffer)).unwrap();
         assert_eq!(&buffer[..count], b"complete");
     }
-    assert_eq!(reactor.statistics().registrations, 1);
+    if reactor.network().is_none() {
+        assert_eq!(reactor.statistics().registrations, 1);
+    }
 }
 
 fn a_cancelled_wait_never_completes(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
-    let (other, _other_peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
+    let (other, _other_peer) = tcp_and_peer(&reactor);
     let (mut one, mut two) = ([0; 4], [0; 4]);
     let mut receive = op::Recv::new(&ours, &mut one);
     let ticket = submit(&reactor, &mut receive, Token(1)).unwrap();
@@ -46,7 +49,8 @@ fn a_cancelled_wait_never_completes(make: Make) {
     assert_eq!(reactor.cancel(ticket), Cancel::Done);
     peer.write_all(b"data").unwrap();
     let before = reactor.statistics().events;
-    while reactor.statistics().events == before {
+    // The simulated network has delivered it already.
+    while reactor.network().is_none() && reactor.statistics().events == before {
         let mut completions = Vec::new();
         reactor.poll(Timeout::Never, &mut completions).unwrap();
         assert!(completions.is_empty(), "{completions:?}");
@@ -57,7 +61,7 @@ fn a_cancelled_wait_never_completes(make: Make) {
 
 fn cancelling_twice_or_after_the_end_changes_nothing(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     let mut buffer = [0; 4];
     let mut receive = op::Recv::new(&ours, &mut buffer);
     let ticket = submit(&reactor, &mut receive, Token(1)).unwrap();
@@ -105,7 +109,7 @@ fn os_pair() -> (conbrio_reactor::Source, std::os::unix::net::UnixStream) {
 /// The edge has been fetched already, so that no event will come: the reactor must know by itself.
 fn a_wait_without_an_attempt_does_not_miss_what_is_there(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     let mut buffer = [0; 4];
     let mut receive = op::Recv::new(&ours, &mut buffer);
     peer.write_all(b"data").unwrap();
@@ -118,7 +122,7 @@ fn a_wait_without_an_attempt_does_not_miss_what_is_there(make: Make) {
 
 fn an_early_wait_can_be_cancelled(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     let mut buffer = [0; 4];
     let mut receive = op::Recv::new(&ours, &mut buffer);
     peer.write_all(b"data").unwrap();

@@ -1,7 +1,7 @@
 //! The end of a stream and its violent forms are seen, whenever they come.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::thread;
 
 use conbrio_reactor::{Attempt, Outcome, Reactor, Source, Token, op, os};
@@ -9,16 +9,19 @@ use socket2::SockRef;
 
 use crate::support::*;
 
-suite!(
+shared_suite!(
     an_end_that_came_with_the_last_data_is_seen,
     an_end_after_the_event_was_fetched_is_seen,
     an_end_before_the_wait_is_seen,
     an_end_while_waiting_is_seen,
-    a_half_closed_stream_goes_on_the_other_way,
     a_reset_while_waiting_is_an_error,
     a_reset_behind_data_is_seen,
     a_reset_ends_a_wait_to_write,
     our_own_shutdown_ends_our_wait,
+);
+
+suite!(
+    a_half_closed_stream_goes_on_the_other_way,
     urgent_data_does_not_hide_what_follows,
     random_writers_are_read_to_the_end,
     a_pipe_ends_when_its_writer_goes,
@@ -41,17 +44,12 @@ fn receive(reactor: &Reactor, ours: &Source) -> std::io::Result<Vec<u8>> {
     Ok(buffer[..count].to_vec())
 }
 
-fn reset(peer: TcpStream) {
-    SockRef::from(&peer).set_linger(Some(std::time::Duration::ZERO)).unwrap();
-    drop(peer);
-}
-
 fn an_end_that_came_with_the_last_data_is_seen(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     wait_while(&reactor, &ours, || {
         // Corked, so that the data and the end are one segment and one event.
-        SockRef::from(&peer).set_tcp_cork(true).unwrap();
+        peer.set_cork(true);
         peer.write_all(b"last").unwrap();
         peer.shutdown(Shutdown::Write).unwrap();
     });
@@ -63,7 +61,7 @@ fn an_end_that_came_with_the_last_data_is_seen(make: Make) {
 
 fn an_end_after_the_event_was_fetched_is_seen(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     wait_while(&reactor, &ours, || peer.write_all(b"last").unwrap());
     // The reactor has the event of the data only. The end comes now, before the short read.
     peer.shutdown(Shutdown::Write).unwrap();
@@ -73,7 +71,7 @@ fn an_end_after_the_event_was_fetched_is_seen(make: Make) {
 
 fn an_end_before_the_wait_is_seen(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     peer.write_all(b"last").unwrap();
     assert_eq!(receive(&reactor, &ours).unwrap(), b"last");
     drop(peer);
@@ -82,14 +80,14 @@ fn an_end_before_the_wait_is_seen(make: Make) {
 
 fn an_end_while_waiting_is_seen(make: Make) {
     let reactor = make();
-    let (ours, peer) = tcp_and_peer();
+    let (ours, peer) = tcp_and_peer(&reactor);
     wait_while(&reactor, &ours, || drop(peer));
     assert_eq!(receive(&reactor, &ours).unwrap(), b"");
 }
 
 fn a_half_closed_stream_goes_on_the_other_way(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = real_tcp_and_peer();
     wait_while(&reactor, &ours, || peer.shutdown(Shutdown::Write).unwrap());
     assert_eq!(receive(&reactor, &ours).unwrap(), b"");
     // We still send, more than the buffers hold, so that write waits work on a half-closed stream.
@@ -109,8 +107,8 @@ fn a_half_closed_stream_goes_on_the_other_way(make: Make) {
 
 fn a_reset_while_waiting_is_an_error(make: Make) {
     let reactor = make();
-    let (ours, peer) = tcp_and_peer();
-    wait_while(&reactor, &ours, || reset(peer));
+    let (ours, peer) = tcp_and_peer(&reactor);
+    wait_while(&reactor, &ours, || peer.reset());
     assert_eq!(receive(&reactor, &ours).unwrap_err().kind(), ErrorKind::ConnectionReset);
     let error = finish(&reactor, &mut op::Send::new(&ours, b"x")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
@@ -118,23 +116,23 @@ fn a_reset_while_waiting_is_an_error(make: Make) {
 
 fn a_reset_behind_data_is_seen(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     wait_while(&reactor, &ours, || peer.write_all(b"last").unwrap());
     assert_eq!(receive(&reactor, &ours).unwrap(), b"last");
-    reset(peer);
+    peer.reset();
     assert_eq!(receive(&reactor, &ours).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 fn a_reset_ends_a_wait_to_write(make: Make) {
     let reactor = make();
-    let (ours, peer) = tcp_and_peer();
+    let (ours, peer) = tcp_and_peer(&reactor);
     let data = [0; 65536];
     while let Attempt::Done(count) = reactor.attempt(&mut op::Send::new(&ours, &data)) {
         count.unwrap();
     }
     let mut send = op::Send::new(&ours, &data);
     submit(&reactor, &mut send, Token(1)).unwrap();
-    reset(peer);
+    peer.reset();
     assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
     let error = finish(&reactor, &mut send).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
@@ -142,7 +140,7 @@ fn a_reset_ends_a_wait_to_write(make: Make) {
 
 fn our_own_shutdown_ends_our_wait(make: Make) {
     let reactor = make();
-    let (ours, _peer) = tcp_and_peer();
+    let (ours, _peer) = tcp_and_peer(&reactor);
     wait_while(&reactor, &ours, || os::shutdown(&ours, Shutdown::Both).unwrap());
     assert_eq!(receive(&reactor, &ours).unwrap(), b"");
 }
@@ -151,7 +149,7 @@ fn our_own_shutdown_ends_our_wait(make: Make) {
 fn urgent_data_does_not_hide_what_follows(make: Make) {
     for fetch_first in [false, true] {
         let reactor = make();
-        let (ours, mut peer) = tcp_and_peer();
+        let (ours, mut peer) = real_tcp_and_peer();
         wait_while(&reactor, &ours, || {
             peer.write_all(b"abc").unwrap();
             if !fetch_first {
@@ -176,7 +174,7 @@ fn random_writers_are_read_to_the_end(make: Make) {
     let reactor = make();
     for seed in 0..60 {
         let mut chance = Chance::new(seed);
-        let (ours, mut peer) = tcp_and_peer();
+        let (ours, mut peer) = real_tcp_and_peer();
         let sizes: Vec<usize> = (0..chance.below(20)).map(|_| 1 + chance.below(9000)).collect();
         let expected: usize = sizes.iter().sum();
         let gentle = chance.below(2) == 0;

@@ -4,43 +4,48 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
+use conbrio_reactor::sim::HostId;
 use conbrio_reactor::{Attempt, Operation, Outcome, Reactor, Source, Token, op, os};
 use rustix::io::FdFlags;
 use socket2::SockAddr;
 
 use crate::support::*;
 
-suite!(
+shared_suite!(
     both_ends_meet_and_know_each_other,
     an_accepted_fd_is_non_blocking_and_close_on_exec,
     a_closed_port_refuses,
     a_broadcast_address_is_unreachable,
     a_connect_that_was_refused_can_be_followed_by_another,
-    unix_sockets_connect_by_path,
-    a_full_unix_backlog_is_an_error_and_not_a_wait,
-    accept_with_address_says_so_for_a_unix_listener,
     an_address_in_use_is_named,
 );
 
-fn listener() -> (Source, SocketAddr) {
-    let listener = os::tcp_listener(localhost(), os::ListenOptions::default()).unwrap();
+suite!(
+    unix_sockets_connect_by_path,
+    a_full_unix_backlog_is_an_error_and_not_a_wait,
+    accept_with_address_says_so_for_a_unix_listener,
+);
+
+fn listener(reactor: &Reactor) -> (Source, SocketAddr) {
+    let options = os::ListenOptions::default();
+    let listener = reactor.tcp_listener(HostId::default(), localhost(), options).unwrap();
     let address = os::local_address(&listener).unwrap();
     (listener, address)
 }
 
 fn connect(reactor: &Reactor, address: SocketAddr) -> std::io::Result<Source> {
-    let socket = os::tcp_socket(address)?;
+    let socket = reactor.tcp_socket(HostId::default(), address)?;
     finish(reactor, &mut op::Connect::new(&socket, address))?;
     Ok(socket)
 }
 
 fn both_ends_meet_and_know_each_other(make: Make) {
     let reactor = make();
-    let (listener, address) = listener();
+    let (listener, address) = listener(&reactor);
     let mut accept = op::Accept::new(&listener);
     assert!(matches!(reactor.attempt(&mut accept), Attempt::Wait));
     submit(&reactor, &mut accept, Token(1)).unwrap();
-    let socket = os::tcp_socket(address).unwrap();
+    let socket = reactor.tcp_socket(HostId::default(), address).unwrap();
     let mut connect = op::Connect::new(&socket, address);
     let connected = matches!(reactor.attempt(&mut connect), Attempt::Done(Ok(())));
     if !connected {
@@ -59,13 +64,13 @@ fn both_ends_meet_and_know_each_other(make: Make) {
         done(reactor.attempt(&mut connect));
     }
     assert_eq!(os::local_address(&socket).unwrap(), peer);
-    assert_eq!(os::peer_address(&Source::new_tcp(accepted)).unwrap(), peer);
+    assert_eq!(os::peer_address(&accepted).unwrap(), peer);
     assert_eq!(os::peer_address(&socket).unwrap(), address);
 }
 
 fn an_accepted_fd_is_non_blocking_and_close_on_exec(make: Make) {
     let reactor = make();
-    let (listener, address) = listener();
+    let (listener, address) = listener(&reactor);
     let _client = connect(&reactor, address).unwrap();
     let (accepted, _) = finish(&reactor, &mut op::Accept::new(&listener)).unwrap();
     let _client = connect(&reactor, address).unwrap();
@@ -78,16 +83,16 @@ fn an_accepted_fd_is_non_blocking_and_close_on_exec(make: Make) {
 }
 
 /// A port that was free a moment ago, with nobody listening on it.
-fn closed_port() -> (SocketAddr, Source) {
+fn closed_port(reactor: &Reactor) -> (SocketAddr, Source) {
     // Bound without listening: it refuses, and nobody else can take it meanwhile.
-    let socket = os::tcp_socket(localhost()).unwrap();
-    socket2::SockRef::from(&socket).bind(&localhost().into()).unwrap();
+    let socket = reactor.tcp_socket(HostId::default(), localhost()).unwrap();
+    os::bind(&socket, localhost()).unwrap();
     (os::local_address(&socket).unwrap(), socket)
 }
 
 fn a_closed_port_refuses(make: Make) {
     let reactor = make();
-    let (address, _holder) = closed_port();
+    let (address, _holder) = closed_port(&reactor);
     let error = connect(&reactor, address).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     assert_eq!(reactor.in_flight(), 0);
@@ -102,9 +107,9 @@ fn a_broadcast_address_is_unreachable(make: Make) {
 /// The write side is known not to be ready when the second connect begins; it must begin still.
 fn a_connect_that_was_refused_can_be_followed_by_another(make: Make) {
     let reactor = make();
-    let (closed, _holder) = closed_port();
-    let (listener, open) = listener();
-    let socket = os::tcp_socket(open).unwrap();
+    let (closed, _holder) = closed_port(&reactor);
+    let (listener, open) = listener(&reactor);
+    let socket = reactor.tcp_socket(HostId::default(), open).unwrap();
     let mut readiness = op::Readiness::readable(&socket);
     // Registered before anything: an unconnected socket counts as hung up.
     submit(&reactor, &mut readiness, Token(3)).unwrap();
@@ -134,7 +139,7 @@ fn unix_sockets_connect_by_path(make: Make) {
     let listener = os::unix_listener(&path, 4).unwrap();
     let client = os::unix_socket().unwrap();
     finish(&reactor, &mut op::Connect::new(&client, SockAddr::unix(&path).unwrap())).unwrap();
-    let server = Source::new(finish(&reactor, &mut op::AcceptFd::new(&listener)).unwrap());
+    let server = finish(&reactor, &mut op::AcceptFd::new(&listener)).unwrap();
     assert_eq!(finish(&reactor, &mut op::Send::new(&client, b"hi")).unwrap(), 2);
     let mut buffer = [0; 4];
     assert_eq!(finish(&reactor, &mut op::Recv::new(&server, &mut buffer)).unwrap(), 2);
@@ -172,9 +177,11 @@ fn accept_with_address_says_so_for_a_unix_listener(make: Make) {
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
 
-fn an_address_in_use_is_named(_make: Make) {
-    let (_listener, address) = listener();
-    let error = os::tcp_listener(address, os::ListenOptions::default()).unwrap_err();
+fn an_address_in_use_is_named(make: Make) {
+    let reactor = make();
+    let (_listener, address) = listener(&reactor);
+    let options = os::ListenOptions::default();
+    let error = reactor.tcp_listener(HostId::default(), address, options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(error.to_string().starts_with(&format!("listen on {address}: ")), "{error}");
 }

@@ -50,7 +50,7 @@ fn drain_events(reactor: &Reactor) {
 
 fn a_source_is_registered_once_per_reactor(make: Make) {
     let (a, b) = (make(), make());
-    let (ours, peer) = tcp_and_peer();
+    let (ours, peer) = real_tcp_and_peer();
     for _ in 0..50 {
         exchange(&a, &ours, &peer);
         exchange(&b, &ours, &peer);
@@ -64,7 +64,7 @@ fn a_source_is_registered_once_per_reactor(make: Make) {
 
 fn what_is_left_behind_falls_silent(make: Make) {
     let (a, b) = (make(), make());
-    let (ours, peer) = tcp_and_peer();
+    let (ours, peer) = real_tcp_and_peer();
     exchange(&a, &ours, &peer);
     drain_events(&a);
     let before = a.statistics();
@@ -80,7 +80,7 @@ fn what_is_left_behind_falls_silent(make: Make) {
 
 fn a_source_that_fell_silent_can_be_waited_for_again(make: Make) {
     let (a, b) = (make(), make());
-    let (ours, peer) = tcp_and_peer();
+    let (ours, peer) = real_tcp_and_peer();
     for _ in 0..5 {
         exchange(&a, &ours, &peer);
         for _ in 0..12 {
@@ -130,7 +130,7 @@ fn a_direction_nobody_uses_falls_silent_and_the_other_goes_on(make: Make) {
 
 fn an_edge_before_the_watch_comes_back_is_not_missed(make: Make) {
     let (a, b) = (make(), make());
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = real_tcp_and_peer();
     exchange(&a, &ours, &peer);
     for _ in 0..12 {
         exchange(&b, &ours, &peer);
@@ -147,7 +147,7 @@ fn an_edge_before_the_watch_comes_back_is_not_missed(make: Make) {
 
 fn what_is_not_watched_is_always_tried(make: Make) {
     let (a, b) = (make(), make());
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = real_tcp_and_peer();
     exchange(&a, &ours, &peer);
     for _ in 0..12 {
         exchange(&b, &ours, &peer);

@@ -5,7 +5,7 @@
 use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, RawFd};
 
-use conbrio_reactor::{Operation, Request, Source, op, os};
+use conbrio_reactor::{Operation, Request, op, os};
 use socket2::SockAddr;
 
 /// Performs the request with blocking system calls and returns what a completion would carry.
@@ -119,7 +119,7 @@ fn connecting_and_accepting_complete_with_fd_and_address() {
         by_request(&mut op::Connect::new(&client, address)).unwrap();
         let (accepted, peer) = by_request(&mut op::Accept::new(&listener)).unwrap();
         assert_eq!(peer, os::local_address(&client).unwrap());
-        assert_eq!(os::peer_address(&Source::new_tcp(accepted)).unwrap(), peer);
+        assert_eq!(os::peer_address(&accepted).unwrap(), peer);
         // Begun by an attempt, ended by a ring: the request is then to wait, and not to connect.
         let client = os::tcp_socket(address).unwrap();
         let mut connect = op::Connect::new(&client, SockAddr::from(address));

@@ -9,16 +9,19 @@ use socket2::SockRef;
 
 use crate::support::*;
 
-suite!(
+shared_suite!(
     a_megabyte_goes_both_ways_over_tcp,
-    a_megabyte_goes_both_ways_over_unix_sockets,
-    a_megabyte_goes_through_a_pipe,
     peek_leaves_the_bytes,
     a_short_peek_does_not_hide_the_bytes,
     vectored_transfers_keep_the_order,
     thousands_of_buffers_are_cut_to_what_the_kernel_takes,
-    a_short_read_on_tcp_saves_the_next_system_call,
     a_full_read_is_followed_by_another,
+);
+
+suite!(
+    a_megabyte_goes_both_ways_over_unix_sockets,
+    a_megabyte_goes_through_a_pipe,
+    a_short_read_on_tcp_saves_the_next_system_call,
     a_short_read_at_a_descriptor_is_followed_by_another,
     a_first_read_that_succeeds_registers_nothing,
     an_operation_that_starts_something_is_called_on_a_blocked_source,
@@ -102,8 +105,7 @@ fn converse(reactor: &Reactor, flows: &mut [Flow<'_>]) {
     assert_eq!(reactor.in_flight(), 0);
 }
 
-fn both_ways(make: Make, left: &Source, right: &Source) {
-    let reactor = make();
+fn both_ways(reactor: &Reactor, left: &Source, right: &Source) {
     for source in [left, right] {
         // Small, so that both directions wait often. A small receive buffer as well would make TCP
         // crawl: its window opens again only in 40 ms steps.
@@ -113,18 +115,19 @@ fn both_ways(make: Make, left: &Source, right: &Source) {
         Flow { from: left, to: right, sent: 0, received: 0, tokens: [Token(1), Token(2)] },
         Flow { from: right, to: left, sent: 0, received: 0, tokens: [Token(3), Token(4)] },
     ];
-    converse(&reactor, &mut flows);
+    converse(reactor, &mut flows);
     assert!(reactor.statistics().submitted > 10, "the buffers were never full");
 }
 
 fn a_megabyte_goes_both_ways_over_tcp(make: Make) {
-    let (left, right) = tcp_pair();
-    both_ways(make, &left, &right);
+    let reactor = make();
+    let (left, right) = tcp_pair(&reactor);
+    both_ways(&reactor, &left, &right);
 }
 
 fn a_megabyte_goes_both_ways_over_unix_sockets(make: Make) {
     let (left, right) = os::unix_pair().unwrap();
-    both_ways(make, &left, &right);
+    both_ways(&make(), &left, &right);
 }
 
 fn a_megabyte_goes_through_a_pipe(make: Make) {
@@ -137,7 +140,7 @@ fn a_megabyte_goes_through_a_pipe(make: Make) {
 
 fn peek_leaves_the_bytes(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     let mut buffer = [0; 8];
     peer.write_all(b"hello").unwrap();
     for _ in 0..3 {
@@ -149,7 +152,7 @@ fn peek_leaves_the_bytes(make: Make) {
 
 fn a_short_peek_does_not_hide_the_bytes(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     let mut buffer = [0; 8];
     let mut peek = op::Recv::peek(&ours, &mut buffer);
     assert!(matches!(reactor.attempt(&mut peek), Attempt::Wait));
@@ -163,7 +166,7 @@ fn a_short_peek_does_not_hide_the_bytes(make: Make) {
 
 fn vectored_transfers_keep_the_order(make: Make) {
     let reactor = make();
-    let (left, right) = tcp_pair();
+    let (left, right) = tcp_pair(&reactor);
     let (mut one, mut two) = ([0; 3], [0; 10]);
     let mut list = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
     let mut receive = op::RecvVectored::new(&right, &mut list);
@@ -187,7 +190,7 @@ fn finish_send(reactor: &Reactor, to: &Source, parts: &[IoSlice<'_>]) -> usize {
 
 fn thousands_of_buffers_are_cut_to_what_the_kernel_takes(make: Make) {
     let reactor = make();
-    let (left, right) = tcp_pair();
+    let (left, right) = tcp_pair(&reactor);
     let parts = vec![IoSlice::new(b"x"); 3000];
     assert_eq!(finish_send(&reactor, &left, &parts), 1024);
     let mut bytes = vec![[0u8; 1]; 3000];
@@ -197,7 +200,7 @@ fn thousands_of_buffers_are_cut_to_what_the_kernel_takes(make: Make) {
 }
 
 /// Registers the source for reading by waiting once, and brings the reactor to a known state.
-fn warm_up(reactor: &Reactor, ours: &Source, mut peer: &std::net::TcpStream) {
+fn warm_up(reactor: &Reactor, ours: &Source, mut peer: &Peer) {
     let mut buffer = [0; 1];
     let mut receive = op::Recv::new(ours, &mut buffer);
     assert!(matches!(reactor.attempt(&mut receive), Attempt::Wait));
@@ -209,7 +212,7 @@ fn warm_up(reactor: &Reactor, ours: &Source, mut peer: &std::net::TcpStream) {
 
 fn a_short_read_on_tcp_saves_the_next_system_call(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     warm_up(&reactor, &ours, &peer);
     let mut buffer = [0; 64];
     let mut receive = Counted::new(op::Recv::new(&ours, &mut buffer));
@@ -225,7 +228,7 @@ fn a_short_read_on_tcp_saves_the_next_system_call(make: Make) {
 
 fn a_full_read_is_followed_by_another(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     warm_up(&reactor, &ours, &peer);
     peer.write_all(b"abcd").unwrap();
     let mut buffer = [0; 2];
@@ -259,7 +262,7 @@ fn a_short_read_at_a_descriptor_is_followed_by_another(make: Make) {
 
 fn a_first_read_that_succeeds_registers_nothing(make: Make) {
     let reactor = make();
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = tcp_and_peer(&reactor);
     peer.write_all(b"GET").unwrap();
     let mut buffer = [0; 3];
     let count = finish(&reactor, &mut op::Recv::new(&ours, &mut buffer)).unwrap();

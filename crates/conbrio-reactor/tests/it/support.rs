@@ -1,14 +1,18 @@
 //! What the tests share: back ends to run on, waiting that cannot hang, connected pairs, chance.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use conbrio_reactor::sim::{Network, Options};
 use conbrio_reactor::{
     Attempt, Choice, Completion, Direction, Operation, Outcome, Reactor, Request, Source, Timeout,
     Token,
 };
+
+pub(crate) use crate::peer::{Peer, real_tcp_and_peer, tcp_and_peer, tcp_pair};
 
 /// Makes a reactor of the back end under test.
 pub(crate) type Make = fn() -> Reactor;
@@ -17,7 +21,25 @@ pub(crate) fn epoll() -> Reactor {
     Reactor::new(Choice::Epoll).expect("an epoll reactor")
 }
 
+/// A reactor on a simulated network of its own, on which every decision is the ordinary one.
+pub(crate) fn simulated() -> Reactor {
+    let network = Network::new(Options::default(), Arc::new(|_: &'static str, _| 0));
+    Reactor::simulated(&network).expect("a simulated reactor")
+}
+
 /// Instantiates tests that take a `Make` for every back end.
+macro_rules! shared_suite {
+    ($($name:ident),* $(,)?) => {
+        mod on_epoll {
+            $(#[test] fn $name() { super::$name(crate::support::epoll) })*
+        }
+        mod simulated {
+            $(#[test] fn $name() { super::$name(crate::support::simulated) })*
+        }
+    };
+}
+
+/// Instantiates tests that take a `Make` for the back ends that work on fds of the kernel.
 macro_rules! suite {
     ($($name:ident),* $(,)?) => {
         mod epoll {
@@ -63,6 +85,18 @@ pub(crate) fn wait_some(reactor: &Reactor) -> Vec<Completion> {
             eprintln!("a wake-up was lost: {:?}", reactor.statistics());
             std::process::exit(101);
         }
+        if let Some(network) = reactor.network() {
+            // Nobody else does anything: what has not happened by then never will.
+            let Some(next) = network.next_event() else {
+                reactor.poll(Timeout::Now, &mut completions).expect("poll");
+                if completions.is_empty() {
+                    eprintln!("nothing will ever happen: {:?}", network.statistics());
+                    std::process::exit(101);
+                }
+                continue;
+            };
+            network.advance(next);
+        }
         reactor.poll(Timeout::After(LOST), &mut completions).expect("poll");
     }
     completions
@@ -91,24 +125,6 @@ pub(crate) fn done<T>(attempt: Attempt<io::Result<T>>) -> T {
         Attempt::Done(Err(error)) => panic!("the operation failed: {error}"),
         Attempt::Wait => panic!("the operation would wait"),
     }
-}
-
-/// A connected TCP pair: ours as a source, the peer as a plain blocking socket.
-pub(crate) fn tcp_and_peer() -> (Source, TcpStream) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
-    let peer = TcpStream::connect(listener.local_addr().unwrap()).expect("a connection");
-    let (ours, _) = listener.accept().expect("a connection");
-    ours.set_nonblocking(true).unwrap();
-    ours.set_nodelay(true).unwrap();
-    peer.set_nodelay(true).unwrap();
-    (Source::new_tcp(ours.into()), peer)
-}
-
-/// Two connected TCP sources.
-pub(crate) fn tcp_pair() -> (Source, Source) {
-    let (ours, peer) = tcp_and_peer();
-    peer.set_nonblocking(true).unwrap();
-    (ours, Source::new_tcp(peer.into()))
 }
 
 pub(crate) fn localhost() -> SocketAddr {

@@ -39,7 +39,7 @@ fn data(seed: usize) -> Vec<u8> {
 
 /// The peer echoes; one thread writes, another reads what comes back.
 fn halves_live_on_two_reactors_under_load(make: Make) {
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = real_tcp_and_peer();
     SockRef::from(&ours).set_send_buffer_size(16 << 10).unwrap();
     let data = data(0);
     thread::scope(|scope| {
@@ -57,7 +57,7 @@ fn halves_live_on_two_reactors_under_load(make: Make) {
 }
 
 fn both_ends_with_halves_on_four_reactors(make: Make) {
-    let (left, right) = tcp_pair();
+    let (left, right) = tcp_pair(&make());
     let (there, back) = (data(1), data(2));
     for source in [&left, &right] {
         SockRef::from(source).set_send_buffer_size(16 << 10).unwrap();
@@ -72,7 +72,7 @@ fn both_ends_with_halves_on_four_reactors(make: Make) {
 
 /// A -> B -> A -> ..., with the next message sent before, while, or after the stream moves.
 fn a_stream_moves_back_and_forth(make: Make) {
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = real_tcp_and_peer();
     let workers: Vec<_> = (0..2).map(|_| Worker::start(make)).collect();
     let mut chance = Chance::new(8);
     let mut stream = Some(ours);
@@ -95,7 +95,7 @@ fn a_stream_moves_back_and_forth(make: Make) {
 }
 
 fn a_stream_moves_by_chance_under_load(make: Make) {
-    let (ours, mut peer) = tcp_and_peer();
+    let (ours, mut peer) = real_tcp_and_peer();
     let data = data(3);
     let mut chance = Chance::new(21);
     let workers: Vec<_> = (0..3).map(|_| Worker::start(make)).collect();

@@ -1,15 +1,16 @@
-//! The life of a connection: read a head, answer, and again, each within its time.
+//! The life of a connection: read a request, answer, and again, each within its time.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use conbrio::prelude::*;
-use http::StatusCode as Status;
+use headers::HeaderMapExt as _;
+use http::{StatusCode as Status, Version};
 
-use crate::Server;
-use crate::message::{Request, Response, keeps_alive, parse};
+use crate::request::{self, Request};
+use crate::{Server, response::Response};
 
 /// One connection, from its first byte to its last. It borrows the server from the stack of `run`.
 pub(crate) struct Connection<'a> {
@@ -27,7 +28,9 @@ impl Connection<'_> {
         let statistics = &self.server.statistics;
         statistics.connections.fetch_add(1, Relaxed);
         let Err(error) = self.converse(cx) else { return Ok(()) };
-        self.server.log(format_args!("{} {error}", self.peer));
+        if error.kind() != io::ErrorKind::ConnectionAborted {
+            self.server.log(format_args!("{} {error}", self.peer));
+        }
         let is_cancelled = error.cancelled().is_some();
         if is_cancelled || error.kind() == io::ErrorKind::TimedOut {
             statistics.cut_off.fetch_add(1, Relaxed);
@@ -40,16 +43,16 @@ impl Connection<'_> {
         while let Some(request) = self.next(cx)? {
             let began = Instant::now();
             let response = match &request {
-                Ok(request) => cx.blocking(|| self.server.folder.answer(request))?,
-                Err(status) => Response::of_status(*status),
+                Ok(request) => cx.blocking(|| self.server.answer(request))?,
+                Err(status) => Response::from(*status),
             };
             let goes_on = request.as_ref().is_ok_and(keeps_alive) && !cx.shutdown_requested();
-            let code = response.status.as_u16();
-            let bytes = self.send(cx, response, goes_on)?;
+            let status = response.status.as_u16();
+            let length = self.send(cx, response, goes_on)?;
             self.server.statistics.requests.fetch_add(1, Relaxed);
             let line = request.map(|it| format!("{} {} {:?}", it.method(), it.uri(), it.version()));
             let (line, time) = (line.unwrap_or_default(), began.elapsed());
-            self.server.log(format_args!("{} {line:?} {code} {bytes} {time:.1?}", self.peer));
+            self.server.log(format_args!("{} {line:?} {status} {length} {time:.1?}", self.peer));
             if !goes_on {
                 return self.say_goodbye(cx);
             }
@@ -57,7 +60,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// The next request, or the status to refuse it with; `None` if no more will come.
+    /// The next request, or the status to refuse it with; `None` if the connection was idle for long.
     fn next(&mut self, cx: &mut Cx) -> io::Result<Option<Result<Request, Status>>> {
         if self.is_full {
             return Ok(Some(Err(Status::SERVICE_UNAVAILABLE)));
@@ -66,50 +69,47 @@ impl Connection<'_> {
             // An idle connection ends quietly: after a while, or when the server drains.
             let idle = self.server.idle_timeout;
             let first = cx.move_on_shutdown(|cx| cx.move_on_after(idle, |cx| self.receive(cx)))?;
-            if first.flatten().is_none_or(|count| count == 0) {
+            if first.flatten().is_none() {
                 return Ok(None);
             }
         }
-        let whole = cx.move_on_after(self.server.timeout, |cx| {
+        let request = cx.move_on_after(self.server.timeout, |cx| {
             loop {
-                match parse(&self.received) {
-                    Ok(Some((request, length))) => {
-                        self.received.drain(..length);
-                        return Ok(Some(Ok(request)));
-                    }
-                    Ok(None) if self.receive(cx)? == 0 => return Ok(None),
-                    Ok(None) => {}
-                    Err(status) => return io::Result::Ok(Some(Err(status))),
+                match request::take(&mut self.received).transpose() {
+                    Some(request) => return io::Result::Ok(request),
+                    None => self.receive(cx)?,
                 }
             }
         })?;
-        Ok(whole.unwrap_or_else(|| {
+        if request.is_none() {
             self.server.statistics.cut_off.fetch_add(1, Relaxed);
-            Some(Err(Status::REQUEST_TIMEOUT))
-        }))
+        }
+        Ok(request.or(Some(Err(Status::REQUEST_TIMEOUT))))
     }
 
-    /// Receives some bytes; none at the end of the stream.
-    fn receive(&mut self, cx: &mut Cx) -> io::Result<usize> {
+    /// Receives some bytes, or fails with `ConnectionAborted` if the client has left.
+    fn receive(&mut self, cx: &mut Cx) -> io::Result<()> {
         let mut bytes = [0; 4096];
         let count = self.stream.read(cx, &mut bytes)?;
         self.received.extend_from_slice(&bytes[..count]);
-        Ok(count)
+        if count > 0 { Ok(()) } else { Err(io::ErrorKind::ConnectionAborted.into()) }
     }
 
-    /// Sends a response piece by piece, and says how many bytes of body that were.
-    fn send(&mut self, cx: &mut Cx, mut response: Response, goes_on: bool) -> io::Result<u64> {
+    /// Sends a response piece by piece, and says how long its body was.
+    fn send(&mut self, cx: &mut Cx, mut response: Response, goes_on: bool) -> io::Result<usize> {
         let connection = if goes_on { "keep-alive" } else { "close" };
-        let head = format!("{}Connection: {connection}\r\n\r\n", response.head);
+        let (date, status) = (httpdate::fmt_http_date(SystemTime::now()), response.status);
+        let lines = format!("{}Date: {date}\r\nConnection: {connection}\r\n", response.headers);
+        let head = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
         response.piece.splice(..0, head.bytes());
         let mut sent = 0;
         loop {
             // For each piece the time begins anew: a large file may take long, but not stand still.
             cx.fail_after(self.server.timeout, |cx| self.stream.write_all(cx, &response.piece))?;
-            sent += response.piece.len() as u64;
+            sent += response.piece.len();
             self.server.statistics.bytes.fetch_add(response.piece.len() as u64, Relaxed);
-            if response.rest.is_empty() {
-                return Ok(sent - head.len() as u64);
+            if response.rest.is_none() {
+                return Ok(sent - head.len());
             }
             cx.blocking(|| response.read_on())??;
         }
@@ -119,12 +119,18 @@ impl Connection<'_> {
     /// would reset the connection, and the peer could lose what was sent (RFC 9112, section 9.6).
     fn say_goodbye(&mut self, cx: &mut Cx) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)?;
-        let end = cx.move_on_after(Duration::from_secs(1), |cx| {
-            while self.receive(cx)? > 0 {
+        cx.move_on_after(Duration::from_secs(1), |cx| {
+            loop {
                 self.received.clear();
+                self.receive(cx)?;
             }
-            io::Result::Ok(())
-        });
-        end.map(drop)
+        })
+        .map(|_: Option<()>| ())
     }
+}
+
+fn keeps_alive(request: &Request) -> bool {
+    let said = request.headers().typed_get::<headers::Connection>();
+    let says = |word| said.as_ref().is_some_and(|said| said.contains(word));
+    !says("close") && (request.version() == Version::HTTP_11 || says("keep-alive"))
 }

@@ -3,29 +3,27 @@
 //! `cargo run --release --example serve -- [FOLDER] [OPTIONS]`; `--help` lists the options. `serve` below
 //! is its life: a task for each connection, which borrows `Server` from the stack of `run`; on Ctrl-C
 //! the nursery drains, and nothing can be left behind. `connection.rs` is the life of a connection; its
-//! limits of time are scopes around plain code. `message.rs` and `files.rs` know nothing of tasks.
+//! limits of time are scopes around plain code. The other two files know nothing of tasks.
 //!
 //! smoke: . --listen 127.0.0.1:0 --quit-after 1
 //! smoke-expect: served
 
 mod connection;
-mod files;
-mod message;
+mod request;
+mod response;
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
+use std::{error::Error, ffi::OsString, fs::File, net::SocketAddr, path::Path};
 
 use conbrio::prelude::*;
 use conbrio::signal::{Signal, Signals};
-use pico_args::Arguments;
 
 use crate::connection::Connection;
 
 const HELP: &str = "\
 usage: serve [FOLDER] [OPTIONS]
-
   --listen ADDRESS        where to listen, 127.0.0.1:8080 if not given; port 0 takes a free one
   --log                   print a line for each request to standard error
   --follow-symlinks       follow symbolic links that lead out of the folder
@@ -34,20 +32,19 @@ usage: serve [FOLDER] [OPTIONS]
   --timeout SECONDS       how long a client may take for its head or a piece of the response, 20
   --grace SECONDS         how long a drain waits for running responses, 10 if not given
   --quit-after SECONDS    end as if by Ctrl-C
-
 Ctrl-C ends it when the running responses are done, or at once if pressed twice.";
 
 /// What all connections share. It lives on the stack of `run`, and they borrow it.
 struct Server {
-    folder: files::Folder,
     listen: SocketAddr,
     log: bool,
-    /// The default leaves room for two fds each under the usual limit of 1024.
+    follow_symlinks: bool,
     connections_max: usize,
     idle_timeout: Duration,
     timeout: Duration,
     grace: Duration,
     quit_after: Duration,
+    folder: File,
     statistics: Statistics,
 }
 
@@ -61,34 +58,36 @@ struct Statistics {
 }
 
 fn main() -> std::process::ExitCode {
-    let Err(error) = run(Arguments::from_env()) else { return 0.into() };
+    let Err(error) = run(pico_args::Arguments::from_env()) else { return 0.into() };
     eprintln!("serve: {error}");
     1.into()
 }
 
-fn run(mut options: Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn run(mut options: pico_args::Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     if options.contains(["-h", "--help"]) {
         return Ok(writeln!(io::stdout(), "{HELP}")?);
     }
-    let mut seconds = |name, default| -> Result<Duration, pico_args::Error> {
-        let parse = |text: &str| Duration::try_from_secs_f64(text.parse().unwrap_or(-1.0));
-        Ok(options.opt_value_from_fn(name, parse)?.unwrap_or(Duration::from_secs(default)))
+    let mut seconds = |name, default| -> Result<Duration, Box<dyn Error + Send + Sync>> {
+        let said = options.opt_value_from_str(name)?.unwrap_or(default);
+        Duration::try_from_secs_f64(said).map_err(|error| format!("{name} {said}: {error}").into())
     };
     let server = Server {
-        idle_timeout: seconds("--idle-timeout", 60)?,
-        timeout: seconds("--timeout", 20)?,
-        grace: seconds("--grace", 10)?,
-        quit_after: seconds("--quit-after", u64::MAX)?,
+        idle_timeout: seconds("--idle-timeout", 60.0)?,
+        timeout: seconds("--timeout", 20.0)?,
+        grace: seconds("--grace", 10.0)?,
+        // Without the option it is longer than anything lasts.
+        quit_after: seconds("--quit-after", 1e18)?,
         listen: options.opt_value_from_str("--listen")?.unwrap_or(([127, 0, 0, 1], 8080).into()),
         log: options.contains("--log"),
+        follow_symlinks: options.contains("--follow-symlinks"),
+        // This leaves room for two fds each under the usual limit of 1024.
         connections_max: options.opt_value_from_str("--max-connections")?.unwrap_or(400),
-        folder: files::Folder::open(options.contains("--follow-symlinks"), &options.finish())?,
+        folder: open_folder(options.finish())?,
         statistics: Statistics::default(),
     };
     let began = Instant::now();
     // What is read comes from the page cache most of the time: more threads would only take turns.
-    let runtime = conbrio::Builder::new().blocking_threads(32);
-    runtime.run(|cx| serve(cx, &server))??;
+    conbrio::Builder::new().blocking_threads(32).run(|cx| serve(cx, &server))??;
     let Statistics { connections, requests, bytes, cut_off } = server.statistics;
     let (megabytes, time) = (bytes.into_inner() as f64 / 1e6, began.elapsed());
     Ok(writeln!(
@@ -98,12 +97,22 @@ fn run(mut options: Arguments) -> Result<(), Box<dyn std::error::Error + Send + 
     )?)
 }
 
+/// Opens the folder that the arguments name, which is the current one if there are none.
+fn open_folder(arguments: Vec<OsString>) -> Result<File, String> {
+    let path = arguments.first().map_or(Path::new("."), Path::new);
+    if arguments.len() > 1 {
+        return Err(format!("not one folder and options that --help lists: {arguments:?}"));
+    }
+    // The slash that `join` adds makes this fail if it is no folder.
+    File::open(path.join("")).map_err(|error| format!("open {}: {error}", path.display()))
+}
+
 /// Serves until it is told to end, then drains; returns when the last connection has ended.
 fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
     let mut signals = Signals::new(&[Signal::INTERRUPT, Signal::TERMINATE])?;
-    let listener = TcpListener::bind(cx, server.listen)?;
+    let mut listener = TcpListener::bind(cx, server.listen)?;
     writeln!(io::stdout(), "listening on http://{}/", listener.local_addr()?)?;
-    cx.nursery(|cx, watch| {
+    Ok(cx.nursery(|cx, watch| {
         cx.nursery(|cx, connections| {
             let drain = connections.handle();
             watch.spawn(move |cx| {
@@ -114,39 +123,33 @@ fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
                 drain.cancel();
                 Ok(())
             });
-            cx.move_on_shutdown(|cx| accept(cx, listener, server, connections)).map(drop)
+            cx.move_on_shutdown(|cx| -> io::Result<()> {
+                loop {
+                    let (stream, peer) = server.accept(cx, &mut listener)?;
+                    let is_full = connections.child_count() >= server.connections_max;
+                    let connection = Connection { server, stream, peer, is_full, received: vec![] };
+                    connections.spawn(move |cx| connection.run(cx));
+                }
+            })
         })?;
         watch.cancel();
         Ok(())
-    })?;
-    Ok(())
-}
-
-/// Accepts until it is cancelled. All connections are children of one nursery.
-fn accept<'scope>(
-    cx: &mut Cx,
-    mut listener: TcpListener,
-    server: &'scope Server,
-    connections: &'scope Nursery<'scope, '_, io::Error>,
-) -> io::Result<()> {
-    loop {
-        match listener.accept(cx) {
-            Ok((stream, peer)) => {
-                let is_full = connections.child_count() >= server.connections_max;
-                let connection = Connection { server, stream, peer, is_full, received: Vec::new() };
-                connections.spawn(move |cx| connection.run(cx));
-            }
-            Err(OrCancelled::Cancelled(cancelled)) => return Err(cancelled.into()),
-            Err(OrCancelled::Failed(error)) => {
-                // Often there are no fds left. Connections will end and free theirs.
-                server.log(format_args!("accept: {error}"));
-                cx.sleep(Duration::from_millis(50))?;
-            }
-        }
-    }
+    })?)
 }
 
 impl Server {
+    /// The next connection, as soon as there is one and it can be had.
+    fn accept(&self, cx: &mut Cx, at: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            match at.accept(cx) {
+                Ok(accepted) => return Ok(accepted),
+                Err(error) => self.log(format_args!("accept: {}", error.into_failed()?)),
+            }
+            // Often there are no fds left. Connections will end and free theirs.
+            cx.sleep(Duration::from_millis(50))?;
+        }
+    }
+
     fn log(&self, line: std::fmt::Arguments<'_>) {
         // A log that nobody reads must not end the server.
         let _ = self.log.then(|| writeln!(io::stderr(), "{line}"));

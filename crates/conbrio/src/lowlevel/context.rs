@@ -21,5 +21,5 @@ use crate::sched::Worker;
 /// ```
 #[must_use]
 pub fn in_task() -> bool {
-    Worker::current().is_some()
+    Worker::current().is_some_and(|worker| worker.running().is_some())
 }

@@ -43,7 +43,12 @@ pub(crate) fn perform<O: Operation>(
                 // It completed just now: the completion counts.
                 Cancel::Done => {}
                 Cancel::Pending => {
+                    // It is kept here: a shield may come up before the operation ends.
+                    let cancelled = cx.why_interrupted();
                     cx.park(Interrupt::Never, "the end of cancelled I/O");
+                    if wait.outcome.get() == Some(Outcome::Done(-libc::ECANCELED)) {
+                        return Err(cancelled.into());
+                    }
                 }
             }
         }

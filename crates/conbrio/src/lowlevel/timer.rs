@@ -32,16 +32,14 @@ impl Cx {
     /// Sleeps until `deadline`, or for ever if that is `NEVER`. The caller has passed a checkpoint.
     pub(crate) fn sleep_until_ticks(&mut self, deadline: Ticks) -> Result<(), Cancelled> {
         let worker = self.anchor().worker();
-        let sleeper = Sleeper { alarm: Alarm { fire: Sleeper::fire }, waiter: self.begin_wait() };
+        let sleeper = Sleeper { alarm: Alarm::new(Sleeper::fire), waiter: self.begin_wait() };
         // SAFETY: the sleeper stays in this frame until the alarm has fired or is cancelled below.
-        let timer = unsafe { worker.set_alarm(deadline, NonNull::from(&sleeper).cast()) };
+        unsafe { worker.set_alarm(deadline, NonNull::from(&sleeper).cast()) };
         let what = if deadline == NEVER { "ever (sleep_forever)" } else { "a point in time" };
         match self.park(Interrupt::OnCancel, what) {
             Parked::Woken => Ok(()),
             Parked::Interrupted => {
-                if let Some(timer) = timer {
-                    worker.cancel_alarm(timer);
-                }
+                worker.cancel_alarm(&sleeper.alarm);
                 Err(self.why_interrupted())
             }
         }

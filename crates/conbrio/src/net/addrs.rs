@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
+use conbrio_reactor::sim::Network;
+
 use crate::io::Error;
 use crate::task::Cx;
 
@@ -179,10 +181,31 @@ impl<T: ToAddrs + ?Sized> ToAddrs for &T {
     }
 }
 
-/// Asks the system's resolver, on a thread that may block.
+/// Asks the system's resolver, on a thread that may block, or the simulated network.
 fn ask_system(cx: &mut Cx, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    if let Some(network) = cx.anchor().worker().reactor().network() {
+        return ask_network(cx, network, host, port);
+    }
     let answer = cx.blocking(|| (host, port).to_socket_addrs().map(Vec::from_iter))?;
     Ok(answer.map_err(|error| context(format!("resolve {host:?}"), error))?)
+}
+
+/// Asks for what the simulated network has for a name. The answer takes its time, as it does elsewhere.
+fn ask_network(
+    cx: &mut Cx,
+    network: &Network,
+    host: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, Error> {
+    cx.checkpoint()?;
+    let timeline = cx.anchor().worker().shared().timeline();
+    cx.sleep_until_ticks(timeline.after(network.options().lookup_latency))?;
+    let Some(ips) = network.resolve(host) else {
+        let message = "the simulated network has no such name (enter it with `Network::name`)";
+        let error = io::Error::new(io::ErrorKind::NotFound, message);
+        return Err(context(format!("resolve {host:?}"), error).into());
+    };
+    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
 /// Tries each address until `attempt` succeeds with one; its errors name the address.

@@ -6,7 +6,7 @@ use conbrio_reactor::{Source, op, os};
 use socket2::SockRef;
 
 use super::addrs::{context, try_each};
-use super::{TcpStream, ToAddrs};
+use super::{TcpStream, ToAddrs, host};
 use crate::cancel::OrCancelled;
 use crate::io::Error;
 use crate::lowlevel::perform;
@@ -74,11 +74,11 @@ impl ConnectOptions {
 
     /// Connects to one address. The socket closes with `source` if that does not succeed.
     fn attempt(&self, cx: &mut Cx, address: SocketAddr) -> Result<Source, Error> {
-        let source = os::tcp_socket(address)?;
+        let source = cx.anchor().worker().reactor().tcp_socket(host::current(cx), address)?;
         let socket = SockRef::from(&source);
         if let Some(local) = self.local_address {
             let named = |error| context(format!("bind to {local} before connecting"), error);
-            socket.bind(&local.into()).map_err(named)?;
+            os::bind(&source, local).map_err(named)?;
         }
         socket.set_tcp_nodelay(self.nodelay)?;
         match perform(cx, &mut op::Connect::new(&source, address)) {

@@ -9,7 +9,7 @@ use conbrio_reactor::{Source, op, os};
 use socket2::SockRef;
 
 use super::addrs::try_each;
-use super::{TcpStream, ToAddrs};
+use super::{TcpStream, ToAddrs, host};
 use crate::cancel::OrCancelled;
 use crate::io::Error;
 use crate::lowlevel::perform;
@@ -90,10 +90,8 @@ impl TcpListener {
     pub fn accept(&mut self, cx: &mut Cx) -> Result<(TcpStream, SocketAddr), Error> {
         loop {
             match perform(cx, &mut op::Accept::new(&self.source)) {
-                Ok((fd, peer)) => {
-                    // `TCP_NODELAY` comes from the listener: tcp(7), "inherited".
-                    return Ok((TcpStream::from_source(Source::new_tcp(fd)), peer));
-                }
+                // `TCP_NODELAY` comes from the listener: tcp(7), "inherited".
+                Ok((source, peer)) => return Ok((TcpStream::from_source(source), peer)),
                 // Every round takes a connection out of the queue and is a checkpoint.
                 Err(OrCancelled::Failed(error)) if is_of_the_connection(&error) => {}
                 Err(error) => return Err(error),
@@ -118,8 +116,7 @@ impl TcpListener {
     ///
     /// What dup(2) says, most often that the limit of open files is reached.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        let fd = self.source.as_fd().try_clone_to_owned()?;
-        Ok(TcpListener { source: Source::new(fd) })
+        Ok(TcpListener { source: self.source.try_clone()? })
     }
 
     /// Takes over a listener of the standard library. It becomes non-blocking, and `TCP_NODELAY` is set,
@@ -270,8 +267,9 @@ impl ListenOptions {
     pub fn bind(&self, cx: &mut Cx, address: impl ToAddrs) -> Result<TcpListener, Error> {
         cx.checkpoint()?;
         let addrs = address.to_addrs(cx)?;
-        let source = try_each(cx, "listen", addrs, |_, address| {
-            let source = os::tcp_listener(address, self.options)?;
+        let source = try_each(cx, "listen", addrs, |cx, address| {
+            let reactor = cx.anchor().worker().reactor();
+            let source = reactor.tcp_listener(host::current(cx), address, self.options)?;
             SockRef::from(&source).set_tcp_nodelay(self.nodelay)?;
             Ok(source)
         })?;

@@ -1,4 +1,4 @@
-//! TCP: listeners, streams, and the addresses they take.
+//! TCP and UDP: listeners, streams, datagrams, and the addresses they take.
 //!
 //! Every operation tries its system call first and waits only if that would block. One that is cancelled
 //! has had no effect: no byte was taken or sent, no connection was accepted and dropped.
@@ -46,11 +46,14 @@
 
 mod addrs;
 mod connect;
+mod half_close;
+pub(crate) mod host;
 mod listener;
 mod owned;
 mod split;
 mod stream;
 mod transfer;
+mod udp;
 
 pub use addrs::{ToAddrs, resolve};
 pub use connect::ConnectOptions;
@@ -58,3 +61,4 @@ pub use listener::{ListenOptions, TcpListener};
 pub use owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use split::{ReadHalf, WriteHalf};
 pub use stream::TcpStream;
+pub use udp::UdpSocket;

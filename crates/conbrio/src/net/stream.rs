@@ -395,7 +395,7 @@ impl TcpStream {
     ///
     /// What getsockopt(2) says.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket().take_error()
+        os::take_error(&self.source)
     }
 
     /// Takes over a stream of the standard library. Its options stay as they are; it becomes

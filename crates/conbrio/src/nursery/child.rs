@@ -71,6 +71,8 @@ where
             });
         }
         Task::attach(cell.cast());
+        // SAFETY: just made, and nobody else has it.
+        unsafe { cell.as_ref() }.task.locals().set(core.locals);
         cell
     }
 
@@ -82,6 +84,7 @@ where
         // SAFETY: rule 1: the payload is the closure, and is taken once.
         let f = unsafe { ManuallyDrop::take(&mut (*cell.payload.get()).closure) };
         let result = catch_unwind(AssertUnwindSafe(|| f(cx)));
+        cell.task.closure_ended();
         cell.finish(result);
     }
 
@@ -190,8 +193,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         let (child, runnable) = self.make(options, f);
         if let Some(runnable) = runnable {
             self.group.add(child.task().branch());
-            child.task().runnable().settle_at(NonNull::from(worker.remote()));
-            worker.push_woken(runnable);
+            worker.push_local_child(runnable);
         }
         LocalChild { child, stays_here: PhantomData }
     }
@@ -304,18 +306,16 @@ impl<T> Child<'_, T> {
         assert!(!self.taken, "the value of this child was taken by an earlier `join`");
         self.group.assert_same_runtime(cx.task().worker());
         cx.checkpoint()?;
-        loop {
-            let waiter = cx.begin_wait();
-            if self.group.is_joined_or_wait(self.task().branch(), waiter) {
-                return self.take();
-            }
-            if cx.park(Interrupt::OnCancel, "a child (join)") == Parked::Interrupted {
-                if self.group.stop_joining(self.task().branch()) {
-                    return self.take();
-                }
-                return Err(cx.why_interrupted());
-            }
+        let waiter = cx.begin_wait();
+        if !self.group.is_joined_or_wait(self.task().branch(), waiter)
+            && cx.park(Interrupt::OnCancel, "a child (join)") == Parked::Interrupted
+            && !self.group.stop_joining(self.task().branch())
+        {
+            return Err(cx.why_interrupted());
         }
+        // It was joined already, or has woken this wait as it counted itself down, or ended before the
+        // joiner could be taken back.
+        self.take()
     }
 
     fn take(&mut self) -> Result<T, Cancelled> {
@@ -348,7 +348,11 @@ impl<T> Child<'_, T> {
 
 impl<T> Drop for Child<'_, T> {
     fn drop(&mut self) {
-        let old = self.status().fetch_or(HANDLE_GONE, Ordering::AcqRel);
+        let mut old = self.status().load(Ordering::Acquire);
+        if old & STORED == 0 {
+            // The body may be about to store it.
+            old = self.status().fetch_or(HANDLE_GONE, Ordering::AcqRel);
+        }
         let value = (old & STORED != 0 && !self.taken).then_some(self.value.cast_mut());
         // Released even if the destructor of the value panics.
         struct Release(NonNull<Runnable>);

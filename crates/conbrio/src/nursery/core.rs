@@ -8,7 +8,7 @@ use crate::cancel::{CancelSource, Cancelled, Group, MaybeCancelled, ScopeNode};
 use crate::clock::NEVER;
 use crate::sched::{Interrupt, Shared};
 use crate::scope::CancelHandle;
-use crate::task::{Cx, Task, TaskOptions};
+use crate::task::{Cx, Locals, Task, TaskOptions};
 
 use super::error::{Errors, NurseryError, NurseryPanic, Stopped};
 use super::failure_notice;
@@ -20,10 +20,14 @@ pub(crate) struct NurseryCore<E> {
     pub(crate) group: Group,
     failures: Mutex<Failures<E>>,
     shared: NonNull<Shared>,
+    /// The values that its children see. They were bound around the nursery, or around the one that
+    /// the child of `start` goes to.
+    pub(crate) locals: Locals,
 }
 
 // SAFETY: children on other workers use `group` and `failures`, which lock; `node` is used by the owner
-// only, and `shared` is only read. `E` is sent to the owner.
+// only, and `shared` and `locals` are only read; what `locals` leads to is `Sync` (rule 4 there). `E` is
+// sent to the owner.
 unsafe impl<E: Send> Sync for NurseryCore<E> {}
 
 /// What has gone wrong, in order of time.
@@ -40,6 +44,7 @@ impl<E> NurseryCore<E> {
             group: Group::new(task.branch()),
             failures: Mutex::new(Failures { errors: Vec::new(), panics: Vec::new() }),
             shared: NonNull::from(&**task.worker().shared()),
+            locals: task.locals().get(),
         }
     }
 
@@ -66,7 +71,8 @@ impl<E> NurseryCore<E> {
     /// Keeps a panic and cancels the nursery.
     pub(crate) fn panicked(&self, payload: Box<dyn Any + Send>, task: &str, what: &str) {
         self.record(|failures| failures.panics.push(payload));
-        self.group.cancel(failure_notice(CancelSource::ChildPanicked, what, "panicked", task));
+        let notice = || failure_notice(CancelSource::ChildPanicked, what, "panicked", task);
+        self.group.cancel_if_first(notice);
     }
 
     /// Waits until no child is left, whatever is cancelled meanwhile.
@@ -86,7 +92,8 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
     pub(crate) fn fail(&self, error: E, task: &str, what: &str) {
         // Which cancellations are the nursery's own is decided by its owner, at the end.
         self.record(|failures| failures.errors.push(error));
-        self.group.cancel(failure_notice(CancelSource::ChildFailed, what, "failed", task));
+        let notice = || failure_notice(CancelSource::ChildFailed, what, "failed", task);
+        self.group.cancel_if_first(notice);
     }
 
     /// After the node was left: sorts the failures.

@@ -305,7 +305,7 @@ where
     /// Whether the nursery itself was cancelled, by request, by a failure, or by a shutdown whose grace
     /// is over. Cancellations of scopes outside do not count.
     pub fn is_cancelled(&self) -> bool {
-        self.core.group.notice().is_some()
+        self.core.group.is_cancelled()
     }
 }
 
@@ -313,7 +313,7 @@ impl<'env, E: 'env> std::fmt::Debug for Nursery<'_, 'env, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Nursery")
             .field("children", &self.core.group.live())
-            .field("cancelled", &self.core.group.notice().is_some())
+            .field("cancelled", &self.core.group.is_cancelled())
             .finish_non_exhaustive()
     }
 }

@@ -161,6 +161,8 @@ where
     let worker = task.worker();
     target.group.assert_same_runtime(worker);
     let mut private = NurseryCore::<E>::new(task);
+    // The child goes on in the target, when the values bound around this call may be gone.
+    private.locals = target.locals;
     let slot = Slot {
         value: UnsafeCell::new(None),
         child: UnsafeCell::new(None),

@@ -11,8 +11,9 @@ use conbrio_fiber::{AlternateStack, install_overflow_handler};
 use conbrio_reactor::Choice;
 
 use crate::clock::{Clock, SystemClock};
+use crate::instrument::Instrument;
 use crate::sched::{
-    Children, OnDeadlock, Shared, SharedOptions, Simulation, Worker, run_simulated,
+    Children, OnDeadlock, Shared, SharedOptions, Simulation, Worker, WorkerParts, run_simulated,
 };
 use crate::task::{Cx, TaskOptions};
 use crate::util::abort::AbortGuard;
@@ -22,6 +23,14 @@ use super::main_task::new_main;
 
 type Hook = Arc<dyn Fn(usize) + Send + Sync>;
 type Naming = Arc<dyn Fn(usize) -> String + Send + Sync>;
+
+/// What one simulated run on a thread leaves for the next.
+#[derive(Default)]
+pub(crate) struct SpareParts {
+    /// What the first worker will use is the last.
+    of_workers: Vec<WorkerParts>,
+    signal_stack: Option<AlternateStack>,
+}
 
 /// The options of a runtime.
 ///
@@ -50,6 +59,7 @@ pub struct Builder {
     blocking_idle: Duration,
     deadlock_check: bool,
     simulation: Option<Arc<Simulation>>,
+    instruments: Vec<Arc<dyn Instrument>>,
 }
 
 impl Builder {
@@ -68,6 +78,7 @@ impl Builder {
             blocking_idle: BLOCKING_IDLE,
             deadlock_check: false,
             simulation: None,
+            instruments: Vec::new(),
         }
     }
 
@@ -192,6 +203,16 @@ impl Builder {
         self
     }
 
+    /// Lets an instrument hear of what happens in the runtime. It may be called several times; the same
+    /// instrument counts once.
+    ///
+    /// See [`instrument`](crate::instrument) for an example. As long as there is no instrument, this costs
+    /// a few branches for each turn of a task.
+    pub fn instrument(mut self, instrument: Arc<dyn Instrument>) -> Builder {
+        self.instruments.push(instrument);
+        self
+    }
+
     /// Runs `main` in a runtime with these options. See [`run`](crate::run()).
     ///
     /// # Errors
@@ -247,7 +268,9 @@ impl Builder {
             Ok(self.run_main(&worker.0, main, || self.work(&worker)))
         });
         shared.pool().join();
-        match outcome? {
+        let outcome = outcome?;
+        shared.instruments().tell("after_run", |hooks| hooks.after_run());
+        match outcome {
             Ok(value) => Ok(value),
             Err(payload) => resume_unwind(payload),
         }
@@ -270,25 +293,38 @@ impl Builder {
     pub(crate) fn run_simulated<F, R>(
         mut self,
         simulation: Arc<Simulation>,
+        parts: &mut SpareParts,
         main: F,
     ) -> Result<std::thread::Result<R>, StartError>
     where
         F: FnOnce(&mut Cx) -> R,
     {
         assert_outside();
-        install_overflow_handler().map_err(|e| StartError::new("the overflow handler", e))?;
-        let _signal_stack =
-            AlternateStack::new().map_err(|e| StartError::new("a stack for signals", e))?;
+        if parts.signal_stack.is_none() {
+            install_overflow_handler().map_err(|e| StartError::new("the overflow handler", e))?;
+            let stack = AlternateStack::new();
+            parts.signal_stack =
+                Some(stack.map_err(|e| StartError::new("a stack for signals", e))?);
+        }
         self.simulation = Some(Arc::clone(&simulation));
         let options = self.shared_options(Choice::Epoll);
         let (shared, queues) =
             Shared::new(self.workers.unwrap_or(1), Arc::clone(&self.clock), options);
         let workers = (0..)
             .zip(queues)
-            .map(|(index, queue)| Worker::new(Arc::clone(&shared), index, queue))
+            .map(|(index, queue)| {
+                let parts = match parts.of_workers.pop() {
+                    Some(parts) => parts,
+                    None => WorkerParts::new(shared.options())?,
+                };
+                Ok(Worker::from_parts(parts, Arc::clone(&shared), index, queue))
+            })
             .collect::<io::Result<Vec<Worker>>>()
             .map_err(|e| StartError::new("the reactor or the stacks of a worker", e))?;
-        Ok(self.run_main(&workers[0], main, || run_simulated(&workers, &simulation)))
+        let outcome = self.run_main(&workers[0], main, || run_simulated(&workers, &simulation));
+        shared.instruments().tell("after_run", |hooks| hooks.after_run());
+        parts.of_workers.extend(workers.into_iter().rev().map(Worker::into_parts));
+        Ok(outcome)
     }
 
     fn make_worker(
@@ -321,6 +357,11 @@ impl Builder {
     where
         F: FnOnce(&mut Cx) -> R,
     {
+        let instruments = worker.shared().instruments();
+        for instrument in &self.instruments {
+            instruments.add(Arc::clone(instrument));
+        }
+        instruments.tell("before_run", |hooks| hooks.before_run());
         let mut outcome = None;
         let options = TaskOptions { name: "main".into(), stack_bytes: self.stack_bytes };
         // From here on the task points into this frame.
@@ -334,7 +375,7 @@ impl Builder {
             // for no more than it is promised.
             unsafe { worker.shared().set_on_deadlock(on_deadlock) };
         }
-        worker.adopt_main(task.cast());
+        worker.push_local_child(task.cast());
         work();
         guard.disarm();
         outcome.expect("the runtime stops when the main task has ended")

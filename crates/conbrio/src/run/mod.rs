@@ -2,9 +2,11 @@
 
 mod builder;
 mod deadlock;
+mod instruments;
 mod main_task;
 mod statistics;
 
+pub(crate) use builder::SpareParts;
 pub use builder::{Builder, Reactor, StartError as RuntimeError};
 pub use statistics::{RuntimeInfo, RuntimeStatistics};
 

@@ -11,7 +11,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use super::idle::Crew;
-use super::runnable::{Interrupt, Runnable, Vtable};
+use super::runnable::{Identity, Interrupt, Runnable, Vtable};
 use super::shared::{Children, Remote};
 use super::worker::Worker;
 
@@ -26,7 +26,19 @@ struct Stage {
 // than that.
 unsafe impl Send for Stage {}
 
-static VTABLE: Vtable = Vtable { run, attend, free };
+static VTABLE: Vtable = Vtable { run, attend, free, identify, has_children };
+
+/// # Safety
+/// None: it is never called.
+unsafe fn identify(_: NonNull<Runnable>, _: &mut dyn FnMut(Identity<'_>)) {
+    unreachable!("a model has no instruments");
+}
+
+/// # Safety
+/// None: it is never called.
+unsafe fn has_children(_: NonNull<Runnable>) -> bool {
+    unreachable!("a model is not simulated");
+}
 
 /// # Safety
 /// None: it is never called.

@@ -14,6 +14,7 @@ use crossbeam_deque::Steal;
 use crate::clock::NEVER;
 use crate::util::abort::{AbortGuard, abort};
 use crate::util::atomic::{Ordering, spin_loop};
+use crate::util::choices::Choices;
 
 use super::runnable::Runnable;
 use super::worker::{IoWait, Worker};
@@ -75,6 +76,15 @@ impl Worker {
     }
 
     pub(super) fn run_one(&self, runnable: NonNull<Runnable>) {
+        if self.shared().instruments().is_observed() {
+            self.run_observed(runnable);
+        } else {
+            self.run_turn(runnable);
+        }
+    }
+
+    #[inline]
+    pub(super) fn run_turn(&self, runnable: NonNull<Runnable>) {
         self.current.set(Some(runnable));
         // SAFETY: it comes from a queue of this worker, whose reference passes to `run`.
         unsafe { (runnable.as_ref().vtable().run)(runnable, self) };
@@ -85,14 +95,10 @@ impl Worker {
     pub(super) fn pick(&self) -> Option<NonNull<Runnable>> {
         let pick = self.picks.get().wrapping_add(1);
         self.picks.set(pick);
-        let child_first = match &self.order {
-            None => pick.is_multiple_of(2),
-            Some(order) => {
-                let open = !self.children.is_empty() && !self.woken.borrow().is_empty();
-                open && order.below("something woken or a new child", 2) == 1
-            }
-        };
-        let picked = if child_first {
+        if let Some(order) = &self.order {
+            return self.pick_by_choice(order);
+        }
+        let picked = if pick.is_multiple_of(2) {
             self.pick_child(pick).or_else(|| self.pick_woken())
         } else {
             self.pick_woken().or_else(|| self.pick_child(pick))
@@ -106,36 +112,29 @@ impl Worker {
         if self.time_was_changed() {
             self.look_around();
         }
-        {
-            let mut yielded = self.yielded.borrow_mut();
-            if yielded.is_empty() {
-                return None;
-            }
-            // Both queues keep their buffers: no allocation in steady state.
-            std::mem::swap(&mut *yielded, &mut *self.woken.borrow_mut());
+        if self.yielded.is_empty() {
+            return None;
         }
+        // Both queues keep their buffers: no allocation in steady state.
+        self.yielded.swap(&self.woken);
         self.pick_woken()
     }
 
     #[inline]
     fn pick_woken(&self) -> Option<NonNull<Runnable>> {
-        let mut woken = self.woken.borrow_mut();
-        if let Some(order) = &self.order
-            && woken.len() > 1
-        {
-            let chosen = order.below("which woken task runs", woken.len());
-            woken.swap(0, chosen);
-        }
+        let later = self.woken.peek(PREFETCH_CELL);
+        let soon = self.woken.peek(PREFETCH_STACK);
+        let next = self.woken.pop_oldest();
         // With many tasks each turn begins with cache and TLB misses: the cells and stacks of those
         // whose turn comes next are fetched meanwhile.
-        if let Some(&later) = woken.get(PREFETCH_CELL) {
+        if let Some(later) = later {
             Runnable::prefetch(later);
         }
-        if let Some(&soon) = woken.get(PREFETCH_STACK) {
+        if let Some(soon) = soon {
             // SAFETY: queued runnables are alive.
             unsafe { soon.as_ref() }.prefetch_stack();
         }
-        woken.pop_front()
+        next
     }
 
     #[inline]
@@ -143,33 +142,80 @@ impl Worker {
         if self.children.is_empty() {
             return None;
         }
-        let oldest = match &self.order {
-            Some(order) => {
-                self.children.len() > 1 && order.below("the newest or the oldest child", 2) == 1
-            }
-            // Newest first keeps recursive fork-join small. The oldest in between must not starve.
-            None => pick.is_multiple_of(POLL_INTERVAL),
-        };
-        if oldest && let Some(child) = self.steal_oldest_of_own() {
+        // Newest first keeps recursive fork-join small. The oldest in between must not starve.
+        if pick.is_multiple_of(POLL_INTERVAL)
+            && let Some(child) = self.children.pop_oldest()
+        {
             return Some(child);
         }
-        self.children.pop().map(|child| child.0)
+        self.children.pop_newest()
     }
 
-    fn steal_oldest_of_own(&self) -> Option<NonNull<Runnable>> {
-        match self.remote().stealer.steal() {
-            Steal::Success(child) => Some(child.0),
-            Steal::Empty | Steal::Retry => None,
+    /// As `pick`, where somebody decides what it leaves open.
+    #[cold]
+    #[inline(never)]
+    fn pick_by_choice(&self, order: &Choices) -> Option<NonNull<Runnable>> {
+        let open = !self.children.is_empty() && !self.woken.is_empty();
+        let child_first = open && order.below("something woken or a new child", 2) == 1;
+        let picked = if child_first {
+            self.choose_child(order).or_else(|| self.choose_woken(order))
+        } else {
+            self.choose_woken(order).or_else(|| self.choose_child(order))
+        };
+        picked.or_else(|| {
+            if self.time_was_changed() {
+                self.look_around();
+            }
+            self.woken.append(&self.yielded);
+            self.choose_woken(order)
+        })
+    }
+
+    fn choose_woken(&self, order: &Choices) -> Option<NonNull<Runnable>> {
+        if self.woken.len() > 1 {
+            self.woken.bring_forward(order.below("which woken task runs", self.woken.len()));
         }
+        self.woken.pop_oldest()
+    }
+
+    fn choose_child(&self, order: &Choices) -> Option<NonNull<Runnable>> {
+        let oldest =
+            self.children.len() > 1 && order.below("the newest or the oldest child", 2) == 1;
+        let child = if oldest { self.children.pop_oldest() } else { None };
+        child.or_else(|| self.children.pop_newest())
+    }
+
+    /// Whether the running task would be the next to run if it gave way now, so that it may as well go
+    /// on. Then that counts as a turn.
+    ///
+    /// Whatever else the loop does between two turns is left to it: news in the inbox, a clock that was
+    /// moved, a look around that is due, choices that somebody else makes, and instruments that hear of
+    /// every turn.
+    #[inline]
+    pub(crate) fn would_run_next(&self) -> bool {
+        let pick = self.picks.get().wrapping_add(1);
+        let alone = self.yielded.is_empty()
+            && self.woken.is_empty()
+            && self.children.is_empty()
+            && self.remote().inbox.is_empty()
+            && !self.time_was_changed()
+            && pick.wrapping_sub(self.polled_at.get()) < POLL_INTERVAL
+            && self.order.is_none()
+            && !self.shared().instruments().is_observed();
+        if alone {
+            self.picks.set(pick);
+        }
+        alone
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.woken.borrow().is_empty()
+        !self.woken.is_empty()
             || !self.children.is_empty()
-            || !self.yielded.borrow().is_empty()
+            || !self.yielded.is_empty()
             || !self.remote().inbox.is_empty()
     }
 
+    #[inline]
     pub(super) fn time_was_changed(&self) -> bool {
         self.shared().time_changes.load(Ordering::Relaxed) != self.seen_time_changes.get()
     }
@@ -184,18 +230,19 @@ impl Worker {
         self.fire_expired();
         self.take_injected();
         // What yielded long ago must not wait until there is nothing else to do.
-        if !self.yielded.borrow().is_empty() {
-            let mut yielded = self.yielded.borrow_mut();
-            self.woken.borrow_mut().append(&mut yielded);
+        if !self.yielded.is_empty() {
+            self.woken.append(&self.yielded);
         }
     }
 
     /// Returns whether anything has completed.
     pub(super) fn poll(&self, timeout: Timeout) -> bool {
         let mut completions = self.completions.take();
+        let (timeout, polled) = self.tell_before_poll(timeout);
         if let Err(error) = self.reactor.poll(timeout, &mut completions) {
             abort(&format!("the reactor failed: {error}"));
         }
+        self.tell_polled(polled);
         let any = !completions.is_empty();
         for completion in completions.drain(..) {
             let wait: *const IoWait =
@@ -255,6 +302,7 @@ impl Worker {
         if !self.children.is_empty() {
             return true;
         }
+        let Some(deque) = self.children.deque() else { return false };
         let workers = shared.workers();
         let start = match &self.order {
             None => self.rng.below(workers),
@@ -266,7 +314,7 @@ impl Worker {
                 continue;
             }
             loop {
-                match victim.stealer.steal_batch(&self.children) {
+                match victim.stealer.steal_batch(deque) {
                     Steal::Success(()) => {
                         self.watch.set(WATCH_MIN);
                         return true;
@@ -309,7 +357,7 @@ impl Worker {
             remote.in_flight.store(self.reactor.in_flight(), Ordering::SeqCst);
             earliest
         } else {
-            self.timers.borrow().wake_no_later_than().unwrap_or(NEVER)
+            self.timers().wake_no_later_than().unwrap_or(NEVER)
         };
         shared.crew.lie_down(&remote.status);
         // After having lain down: look once more (see `idle.rs`).
@@ -375,20 +423,31 @@ impl Worker {
     ///
     /// A child that its parent spawned and then left waiting behind a long computation is not worth a
     /// system call at every spawn; the sentinel finds it within [`WATCH_MAX`].
+    ///
+    /// When everybody sleeps, there is nobody to look after; but they may only wait for a moment. So the
+    /// sentinel stays for one long nap, and longer as long as it finds at the end of a nap that somebody
+    /// has been awake. Without it, the next spawn would have to wake a thief, and so would each spawn of
+    /// a program whose tasks all wait every now and then.
     fn sleep_as_sentinel(&self, until_deadline: Option<Duration>) {
         let shared = self.shared();
-        let others_work = shared.crew.sleeping.load(Ordering::SeqCst) < shared.workers();
-        let is_sentinel = others_work && !shared.crew.sentinel.swap(true, Ordering::SeqCst);
+        let crew = &shared.crew;
+        let awakenings = crew.awakenings.load(Ordering::SeqCst);
+        let others_work = crew.sleeping.load(Ordering::SeqCst) < shared.workers();
+        let is_needed = others_work || awakenings != self.seen_awakenings.get();
+        let has_others = shared.workers() > 1;
+        let is_sentinel = has_others && is_needed && !crew.sentinel.swap(true, Ordering::SeqCst);
         let mut timeout = until_deadline;
         if is_sentinel {
-            let nap = self.watch.get();
+            let nap = if others_work { self.watch.get() } else { WATCH_MAX };
             self.watch.set((nap * 2).min(WATCH_MAX));
             timeout = Some(timeout.map_or(nap, |t| t.min(nap)));
         }
         let any = self.poll(timeout.map_or(Timeout::Never, timeout_of));
         if is_sentinel {
-            shared.crew.sentinel.store(false, Ordering::SeqCst);
+            crew.sentinel.store(false, Ordering::SeqCst);
             let slept_through = !any && self.lies() && timeout != until_deadline;
+            // This worker is about to rise, which counts as well, and is the only one if nobody else has.
+            self.seen_awakenings.set(awakenings + u64::from(slept_through));
             // It has work of its own now, and will not look: what waits already is left to the next.
             let left_behind = shared.remotes.iter().any(|r| !r.stealer.is_empty());
             if !slept_through && left_behind {

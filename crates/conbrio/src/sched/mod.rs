@@ -2,21 +2,30 @@
 //!
 //! See `README.md` beside this file for the idle protocol and the argument that no wake-up is lost.
 
+mod alarm;
 mod idle;
 mod inbox;
+mod instrumented;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod loop_;
 mod observer;
+mod queue;
 mod quiet;
 mod runnable;
 mod shared;
 mod sim;
 mod worker;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use observer::{Moment, Observer};
 pub(crate) use quiet::{OnDeadlock, TaskList};
-pub(crate) use runnable::{Interrupt, Parked, Runnable, RunnableRef, Vtable};
-pub(crate) use shared::{Children, Shared, SharedOptions};
-pub(crate) use sim::{AtCheckpoint, OnStuck, Simulation, Stuck, World, run_simulated};
-pub(crate) use worker::{Alarm, IoWait, Worker};
+pub(crate) use runnable::{
+    GAVE_WAY, Identity, Interrupt, LOOKED, Parked, Runnable, RunnableRef, Vtable, WATCHED,
+};
+pub(crate) use shared::{Children, Remote, Shared, SharedOptions};
+pub(crate) use sim::{
+    AtCheckpoint, OnStuck, Scheduling, Simulation, Step, Stuck, Trace, WHICH_TASK, World,
+    run_simulated,
+};
+pub(crate) use worker::{IoWait, Worker, WorkerParts};

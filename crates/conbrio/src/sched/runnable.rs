@@ -33,6 +33,22 @@ pub(crate) struct Vtable {
     pub(crate) attend: unsafe fn(NonNull<Runnable>, &Worker),
     /// Frees the memory; the last reference is gone.
     pub(crate) free: unsafe fn(NonNull<Runnable>),
+    /// Describes it to instruments. Called before it is queued for the first time by whoever made it, then
+    /// on the home worker.
+    pub(crate) identify: Identify,
+    /// Whether it has children: others then learn from it of a request. Called on the home worker.
+    pub(crate) has_children: unsafe fn(NonNull<Runnable>) -> bool,
+}
+
+pub(crate) type Identify = unsafe fn(NonNull<Runnable>, &mut dyn FnMut(Identity<'_>));
+
+/// What instruments learn of a runnable. An id is zero until somebody has asked for it.
+pub(crate) struct Identity<'a> {
+    pub(crate) id: &'a AtomicU64,
+    /// The id of the one whose child it is.
+    pub(crate) parent: Option<&'a AtomicU64>,
+    pub(crate) name: &'a str,
+    pub(crate) waits_for: &'static str,
 }
 
 /// Which requests end a wait early.
@@ -73,6 +89,10 @@ pub(crate) struct Runnable {
     woken: Cell<bool>,
     parked: Cell<bool>,
     interrupt: Cell<Interrupt>,
+    /// In a simulated run: its name among the tasks of the run; zero before its first turn.
+    number: Cell<u32>,
+    /// What is left of its turn, in whatever the layer above counts.
+    fuel: Cell<u32>,
     /// Where on its stack it has stopped; null before it has ever done so. Only for prefetching.
     stopped_at: Cell<*const u8>,
 }
@@ -81,9 +101,14 @@ pub(crate) struct Runnable {
 pub(crate) const DIRTY: u8 = 1;
 /// The innermost scope is cancelled. Set and cleared by the home worker only.
 pub(crate) const CANCELLED: u8 = 2;
-/// Somebody wants to hear of its checkpoints. Set and cleared by the home worker only, or before the
-/// first turn; it says nothing about the cancel tree.
+/// Somebody wants to know of its checkpoints. Of this bit and the two below the home worker writes all,
+/// and they say nothing about the cancel tree.
 pub(crate) const WATCHED: u8 = 4;
+/// It has looked whether it is cancelled while it was watched.
+pub(crate) const LOOKED: u8 = 8;
+/// It has let others run while it was watched.
+pub(crate) const GAVE_WAY: u8 = 16;
+const OF_WATCHING: u8 = WATCHED | LOOKED | GAVE_WAY;
 
 impl Runnable {
     /// A runnable with one reference, which belongs to the queue it will be put into.
@@ -100,6 +125,8 @@ impl Runnable {
             woken: Cell::new(false),
             parked: Cell::new(false),
             interrupt: Cell::new(Interrupt::Never),
+            number: Cell::new(0),
+            fuel: Cell::new(0),
             stopped_at: Cell::new(std::ptr::null()),
         }
     }
@@ -136,20 +163,22 @@ impl Runnable {
         self.attention() & CANCELLED != 0
     }
 
-    /// *Home.* Whether somebody wants to hear of its checkpoints.
+    /// *Home.* Whether somebody wants to know of its checkpoints.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.attention() & WATCHED != 0
     }
 
-    /// *Home.* Sends every checkpoint to its slow path, or no longer; returns what was so before.
-    pub(crate) fn set_watched(&self, watched: bool) -> bool {
-        let before = if watched {
-            self.attention.fetch_or(WATCHED, Ordering::Relaxed)
-        } else {
-            self.attention.fetch_and(!WATCHED, Ordering::Relaxed)
-        };
-        before & WATCHED != 0
+    /// *Home.* Which of `WATCHED`, `LOOKED` and `GAVE_WAY` are set.
+    pub(crate) fn watching(&self) -> u8 {
+        self.attention() & OF_WATCHING
+    }
+
+    /// *Home.* Sets these of `WATCHED`, `LOOKED` and `GAVE_WAY`, and clears the others of them.
+    pub(crate) fn set_watching(&self, bits: u8) {
+        // Two steps, between which only other threads may come, and those write `DIRTY` alone.
+        self.attention.fetch_and(!OF_WATCHING, Ordering::Relaxed);
+        self.attention.fetch_or(bits & OF_WATCHING, Ordering::Relaxed);
     }
 
     /// The worker it runs on, if it has one yet.
@@ -210,6 +239,17 @@ impl Runnable {
     pub(crate) fn set_parked(&self, interrupt: Interrupt) {
         self.interrupt.set(interrupt);
         self.parked.set(true);
+    }
+
+    /// *Home.* Its number in a simulated run, or zero.
+    pub(super) fn number(&self) -> &Cell<u32> {
+        &self.number
+    }
+
+    /// *Home.* What is left of its turn.
+    #[inline]
+    pub(crate) fn fuel(&self) -> &Cell<u32> {
+        &self.fuel
     }
 
     /// *Home.* Notes where on its stack it is about to stop.

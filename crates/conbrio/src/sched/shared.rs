@@ -8,6 +8,7 @@ use conbrio_reactor::Notifier;
 use crossbeam_deque::{Injector, Stealer};
 
 use crate::clock::{Clock, NEVER, Timeline};
+use crate::instrument::Instruments;
 use crate::util::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::util::thread_pool::ThreadPool;
 
@@ -16,7 +17,7 @@ use super::inbox::Inbox;
 use super::observer::Observer;
 use super::quiet::Quiet;
 use super::runnable::Runnable;
-use super::sim::Simulation;
+use super::sim::{Simulation, World};
 use super::worker::Worker;
 
 /// A runnable that no worker has started: it may still go anywhere.
@@ -111,6 +112,13 @@ pub(crate) struct SharedOptions {
     pub(crate) simulation: Option<Arc<Simulation>>,
 }
 
+impl SharedOptions {
+    /// What happens outside of the program, if that is simulated.
+    pub(super) fn world(&self) -> Option<&dyn World> {
+        self.simulation.as_ref()?.world.as_deref()
+    }
+}
+
 /// The queue of children of one worker.
 pub(crate) type Children = crossbeam_deque::Worker<Unstarted>;
 
@@ -129,6 +137,7 @@ pub(crate) struct Shared {
     pool: ThreadPool,
     options: SharedOptions,
     observer: OnceLock<Arc<dyn Observer>>,
+    instruments: Instruments,
 }
 
 impl Shared {
@@ -158,6 +167,7 @@ impl Shared {
             pool: ThreadPool::new(options.blocking_threads_max, options.blocking_idle),
             options,
             observer: OnceLock::new(),
+            instruments: Instruments::new(),
         });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         shared.timeline.clock().on_change(Arc::new(move || {
@@ -178,6 +188,12 @@ impl Shared {
     /// the first one; there is one for a runtime.
     pub(crate) fn set_observer(&self, observer: Arc<dyn Observer>) -> bool {
         self.observer.set(observer).is_ok()
+    }
+
+    /// Who hears of what the scheduler does.
+    #[inline]
+    pub(crate) fn instruments(&self) -> &Instruments {
+        &self.instruments
     }
 
     /// The threads on which blocking calls run.
@@ -230,6 +246,10 @@ impl Shared {
     /// # Safety
     /// The runnable is unstarted, its closure `Send`, and the reference of the queue is handed over.
     pub(crate) unsafe fn inject(&self, runnable: NonNull<Runnable>) {
+        if self.instruments.is_observed() {
+            // SAFETY: the caller holds the reference of the queue.
+            unsafe { self.tell_spawned_and_scheduled(runnable) };
+        }
         self.injector.push(Unstarted(runnable));
         for remote in &self.remotes {
             if remote.wake() {

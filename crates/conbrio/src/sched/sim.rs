@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conbrio_reactor::Timeout;
+use conbrio_reactor::{Reactor, Timeout};
 
 use crate::clock::{Idle, NEVER, Ticks};
 use crate::util::abort::{AbortGuard, abort};
@@ -23,10 +23,19 @@ use super::runnable::Runnable;
 use super::shared::{Remote, Shared};
 use super::worker::Worker;
 
+mod tasks;
+mod trace;
+
+use tasks::Tasks;
+pub(crate) use tasks::WHICH_TASK;
+use trace::Tracing;
+pub(crate) use trace::{Step, Trace};
+
 /// What makes a runtime a simulated one.
 #[derive(Debug)]
 pub(crate) struct Simulation {
     pub(crate) choices: Arc<Choices>,
+    pub(crate) scheduling: Scheduling,
     /// How many steps a run may take before it counts as one that does not end.
     pub(crate) steps_max: u64,
     /// One of this many checkpoints stops its worker in favour of the others; zero for none.
@@ -36,6 +45,17 @@ pub(crate) struct Simulation {
     /// What happens outside of the program.
     pub(crate) world: Option<Arc<dyn World>>,
     pub(crate) on_stuck: Box<dyn OnStuck>,
+    /// What the run is doing, for others to see.
+    pub(crate) trace: Arc<Trace>,
+}
+
+/// Between what the decisions of a run are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheduling {
+    /// Workers, with the queues of the real ones: placement, theft, a worker that is stopped.
+    Workers,
+    /// Tasks: whichever can run may go on at each checkpoint. There is one worker. See `tasks.rs`.
+    Tasks,
 }
 
 /// What happens outside of the program, such as a network.
@@ -45,6 +65,12 @@ pub(crate) trait World: Send + Sync + std::fmt::Debug {
 
     /// Lets everything happen that is due.
     fn advance(&self, now: Ticks);
+
+    /// What a worker performs its I/O with in worlds of this kind.
+    fn reactor(&self) -> std::io::Result<Reactor>;
+
+    /// Takes a reactor of a world of this kind, perhaps of an earlier one, into this world.
+    fn adopt(&self, reactor: &mut Reactor);
 }
 
 /// Why a simulated run does not go on.
@@ -68,8 +94,9 @@ impl std::fmt::Display for Stuck {
 /// Hears that a run does not go on. It may cancel the main task, so that the run ends after all; a run
 /// that is stuck once more ends the process.
 pub(crate) trait OnStuck: Send + Sync + std::fmt::Debug {
-    /// Called between two steps, with nothing running. `tasks` lists all tasks, a line each.
-    fn stuck(&self, why: Stuck, tasks: String);
+    /// Called between two steps, with nothing running. `tasks` lists all tasks, a line each, which takes
+    /// its time.
+    fn stuck(&self, why: Stuck, tasks: &dyn Fn() -> String);
 }
 
 /// What becomes of a task that passes a checkpoint.
@@ -79,6 +106,8 @@ pub(crate) enum AtCheckpoint {
     /// Its worker is stopped, as if the system had taken the processor away: others go on, and this
     /// worker continues with this very task.
     IsPreempted,
+    /// Its turn is over, as it is after many checkpoints: other tasks of its worker go on.
+    GivesWay,
 }
 
 impl Simulation {
@@ -92,13 +121,20 @@ impl Simulation {
         Some(&remotes[(worker.index() + step) % remotes.len()])
     }
 
-    pub(crate) fn at_checkpoint(&self) -> AtCheckpoint {
-        if self.preempt_one_in > 0
-            && self.choices.rarely("a checkpoint stops its worker", self.preempt_one_in)
-        {
-            AtCheckpoint::IsPreempted
-        } else {
+    pub(crate) fn at_checkpoint(&self, worker: &Worker) -> AtCheckpoint {
+        if self.scheduling == Scheduling::Tasks {
+            return AtCheckpoint::IsPreempted;
+        }
+        let stops = self.preempt_one_in > 0
+            && self.choices.rarely("a checkpoint stops its task", self.preempt_one_in);
+        if !stops {
             AtCheckpoint::GoesOn
+        } else if worker.shared().workers() == 1
+            || self.choices.rarely("in favour of tasks of its worker", 2)
+        {
+            AtCheckpoint::GivesWay
+        } else {
+            AtCheckpoint::IsPreempted
         }
     }
 }
@@ -106,7 +142,8 @@ impl Simulation {
 /// Runs all workers of a simulated runtime on the calling thread until it stops.
 pub(crate) fn run_simulated(workers: &[Worker], simulation: &Simulation) {
     let guard = AbortGuard::new("the simulator panicked");
-    let run = Run { workers, simulation, shared: workers[0].shared() };
+    let tracing = Tracing::new(&simulation.trace);
+    let run = Run { workers, simulation, shared: workers[0].shared(), tracing };
     run.until_stopped();
     for worker in workers {
         if worker.has_tasks() {
@@ -123,17 +160,26 @@ struct Run<'a> {
     workers: &'a [Worker],
     simulation: &'a Simulation,
     shared: &'a Shared,
+    tracing: Tracing<'a>,
 }
 
 impl Run<'_> {
     fn until_stopped(&self) {
         let mut ready = Vec::with_capacity(self.workers.len());
+        let mut tasks = Tasks::default();
         let mut steps = 0;
         let mut stuck = None;
         loop {
-            ready.clear();
-            ready.extend(self.workers.iter().filter(|worker| worker.is_ready()));
-            if ready.is_empty() {
+            self.tracing.begins(self.simulation);
+            let any = match self.simulation.scheduling {
+                Scheduling::Workers => {
+                    ready.clear();
+                    ready.extend(self.workers.iter().filter(|worker| worker.is_ready()));
+                    !ready.is_empty()
+                }
+                Scheduling::Tasks => tasks.collect(&self.workers[0], self),
+            };
+            if !any {
                 if self.shared.is_stopping() {
                     return;
                 }
@@ -148,22 +194,39 @@ impl Run<'_> {
                 // What was cancelled gets as many steps again to come to its end.
                 steps = 0;
             }
-            let delays = self.simulation.delay_one_in;
-            if delays > 0 && self.simulation.choices.rarely("time passes meanwhile", delays) {
-                self.pass_time();
+            self.delay();
+            match self.simulation.scheduling {
+                Scheduling::Workers => {
+                    let choices = &self.simulation.choices;
+                    let worker = ready[choices.below("which worker goes on", ready.len())];
+                    worker.enter(|| worker.step(&self.tracing));
+                }
+                Scheduling::Tasks => tasks.step(&self.workers[0], self),
             }
-            let chosen = self.simulation.choices.below("which worker goes on", ready.len());
-            let worker: &Worker = ready[chosen];
-            worker.enter(|| worker.step());
         }
+    }
+
+    /// Now and then time passes although something could run.
+    fn delay(&self) {
+        let one_in = self.simulation.delay_one_in;
+        if one_in > 0
+            && self.next_event() != NEVER
+            && self.simulation.choices.rarely("time passes meanwhile", one_in)
+        {
+            self.pass_time();
+        }
+    }
+
+    /// When something happens that no task does.
+    fn next_event(&self) -> Ticks {
+        let timers = self.workers.iter().map(Worker::next_deadline).min().unwrap_or(NEVER);
+        let world = self.simulation.world.as_ref();
+        timers.min(world.and_then(|world| world.next_event()).unwrap_or(NEVER))
     }
 
     /// Lets time jump to the next thing that happens. `false` if nothing ever will.
     fn pass_time(&self) -> bool {
-        let timers = self.workers.iter().map(Worker::next_deadline).min().unwrap_or(NEVER);
-        let world = self.simulation.world.as_ref();
-        let outside = world.and_then(|world| world.next_event()).unwrap_or(NEVER);
-        let next = timers.min(outside);
+        let next = self.next_event();
         let timeline = self.shared.timeline();
         if next == NEVER {
             return false;
@@ -173,22 +236,27 @@ impl Run<'_> {
             if jumped != Idle::Jumped {
                 return false;
             }
+        } else {
+            // It was due when it was set (a scope without time), and no worker has looked since.
+            self.shared.time_changed();
         }
-        if let Some(world) = world {
+        if let Some(world) = &self.simulation.world {
             world.advance(timeline.now());
         }
         true
     }
 
     fn report(&self, before: &mut Option<Stuck>, why: Stuck) {
-        let tasks = self.shared.describe_tasks().lines;
+        let tasks = || self.shared.describe_tasks().lines;
         if let Some(before) = before {
+            let what = self.simulation.trace.what();
+            let tasks = tasks();
             abort(&format!(
-                "{before}; the main task was cancelled, but some task does not end: {why}\n{tasks}"
+                "{what}: {before}; the main task was cancelled, but some task does not end: {why}\n{tasks}"
             ));
         }
         *before = Some(why);
-        self.simulation.on_stuck.stuck(why, tasks);
+        self.simulation.on_stuck.stuck(why, &tasks);
     }
 }
 
@@ -208,17 +276,18 @@ impl Worker {
     }
 
     /// Takes one step: what came from outside, and one turn of one task, or a theft.
-    fn step(&self) {
+    fn step(&self, tracing: &Tracing<'_>) {
         self.drain_inbox();
-        if let Some(task) = self.preempted.take() {
-            self.run_one(task);
-            return;
-        }
-        if self.time_was_changed() {
+        let preempted = self.preempted.take();
+        if preempted.is_none() && self.time_was_changed() {
             self.look_around();
         }
-        match self.pick() {
-            Some(task) => self.run_one(task),
+        match preempted.or_else(|| self.pick()) {
+            Some(task) => {
+                tracing.runs(self, task);
+                self.run_one(task);
+                tracing.ran();
+            }
             None => {
                 self.steal();
             }

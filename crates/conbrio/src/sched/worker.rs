@@ -5,7 +5,6 @@
 
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,28 +13,34 @@ use conbrio_fiber::{PoolOptions, StackPool};
 use conbrio_reactor::{Completion, Outcome, Reactor};
 
 use crate::clock::{NEVER, Ticks};
-use crate::timer::{TimerKey, Timers};
+use crate::timer::Timers;
 use crate::util::atomic::Ordering;
 use crate::util::cell_cache::CellCache;
 use crate::util::choices::Choices;
 use crate::util::rng::Rng;
 
-use super::runnable::Runnable;
-use super::shared::{Remote, Shared, Unstarted};
+use super::alarm::NewAlarm;
+use super::queue::{ChildQueue, RunQueue};
+use super::runnable::{Runnable, RunnableRef};
+use super::shared::{Children, Remote, Shared, SharedOptions, Unstarted};
 use super::sim::Simulation;
 
 /// See the module's documentation.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     index: usize,
+    /// The side that others see: one of those in `shared`.
+    remote: NonNull<Remote>,
     /// Children that have not started: newest first here, oldest first for thieves.
-    pub(super) children: crossbeam_deque::Worker<Unstarted>,
+    pub(super) children: ChildQueue,
     /// What was woken, oldest first, and local children.
-    pub(super) woken: RefCell<VecDeque<NonNull<Runnable>>>,
+    pub(super) woken: RunQueue,
     /// What gave way on its own: it comes after everything that waits to run now.
-    pub(super) yielded: RefCell<VecDeque<NonNull<Runnable>>>,
+    pub(super) yielded: RunQueue,
     pub(super) reactor: Reactor,
+    /// See `alarm.rs` for these two.
     pub(super) timers: RefCell<Timers>,
+    pub(super) new_alarms: RefCell<Vec<NewAlarm>>,
     stacks: RefCell<StackPool>,
     cells: CellCache,
     pub(super) completions: RefCell<Vec<Completion>>,
@@ -47,6 +52,8 @@ pub(crate) struct Worker {
     pub(super) seen_time_changes: Cell<u64>,
     /// How long this worker sleeps as the sentinel before it looks after the others.
     pub(super) watch: Cell<Duration>,
+    /// How many sleeps had ended, this worker's own included, when it last ended a nap as the sentinel.
+    pub(super) seen_awakenings: Cell<u64>,
     /// Decides what is left open if the user gave a seed, or the run is simulated.
     pub(super) order: Option<Arc<Choices>>,
     /// In a simulated run: a task that was stopped in the middle of its turn, and goes on here.
@@ -54,16 +61,32 @@ pub(crate) struct Worker {
     pub(super) rng: Rng,
     fuel: u32,
     pub(super) current: Cell<Option<NonNull<Runnable>>>,
+    /// What was queued and instruments have not been told of.
+    pub(super) scheduled: RefCell<Vec<RunnableRef>>,
     /// Whether a task is resumed only to say where it has stopped.
     tracing: Cell<bool>,
     trace: Cell<Option<Backtrace>>,
 }
 
-/// A deadline that lives in a waiting frame. The first field of whatever the timer store points to.
-#[repr(C)]
-pub(crate) struct Alarm {
-    /// Called on the home worker when the deadline has passed.
-    pub(crate) fire: unsafe fn(NonNull<Alarm>, &Worker),
+/// What a worker leaves behind for one that comes after it on the same thread.
+pub(crate) struct WorkerParts {
+    reactor: Reactor,
+    stacks: StackPool,
+    cells: CellCache,
+}
+
+impl WorkerParts {
+    /// Makes them for the calling thread.
+    pub(crate) fn new(options: &SharedOptions) -> std::io::Result<WorkerParts> {
+        Ok(WorkerParts {
+            reactor: match options.world() {
+                Some(world) => world.reactor()?,
+                None => Reactor::new(options.reactor)?,
+            },
+            stacks: StackPool::new(PoolOptions::default()).map_err(std::io::Error::other)?,
+            cells: CellCache::new(),
+        })
+    }
 }
 
 /// An I/O wait that lives in the waiting frame: what a reactor token points to.
@@ -74,7 +97,8 @@ pub(crate) struct IoWait {
 }
 
 thread_local! {
-    /// The only thread-local of the crate: the worker that runs on this thread.
+    /// The worker that runs on this thread. (Besides, `testing/panics.rs` has a thread-local that nothing
+    /// but a panic hook reads. There are no others in the crate.)
     static CURRENT: Cell<Option<NonNull<Worker>>> = const { Cell::new(None) };
 }
 
@@ -83,29 +107,45 @@ impl Worker {
     pub(crate) fn new(
         shared: Arc<Shared>,
         index: usize,
-        children: crossbeam_deque::Worker<Unstarted>,
+        children: Children,
     ) -> std::io::Result<Worker> {
+        let parts = WorkerParts::new(shared.options())?;
+        Ok(Worker::from_parts(parts, shared, index, children))
+    }
+
+    /// As [`new`](Worker::new), of what an earlier worker has left.
+    pub(crate) fn from_parts(
+        parts: WorkerParts,
+        shared: Arc<Shared>,
+        index: usize,
+        children: crossbeam_deque::Worker<Unstarted>,
+    ) -> Worker {
+        let WorkerParts { mut reactor, stacks, cells } = parts;
         let options = shared.options();
-        let reactor = Reactor::new(options.reactor)?;
-        let stacks = StackPool::new(PoolOptions::default()).map_err(std::io::Error::other)?;
+        if let Some(world) = options.world() {
+            world.adopt(&mut reactor);
+        }
         shared.remotes[index].set_notifier(reactor.notifier());
         let seed = options.seed;
         let timers = Timers::new(shared.timeline().now());
-        Ok(Worker {
+        Worker {
             index,
-            children,
-            woken: RefCell::default(),
-            yielded: RefCell::default(),
+            remote: NonNull::from(&shared.remotes[index]),
+            children: ChildQueue::new(children, shared.workers()),
+            woken: RunQueue::new(),
+            yielded: RunQueue::new(),
             reactor,
             timers: RefCell::new(timers),
+            new_alarms: RefCell::default(),
             stacks: RefCell::new(stacks),
-            cells: CellCache::new(),
+            cells,
             completions: RefCell::default(),
             expired: RefCell::default(),
             picks: Cell::new(0),
             polled_at: Cell::new(0),
             seen_time_changes: Cell::new(0),
             watch: Cell::new(super::loop_::WATCH_MIN),
+            seen_awakenings: Cell::new(0),
             order: match &options.simulation {
                 Some(simulation) => Some(Arc::clone(&simulation.choices)),
                 None => seed.map(|seed| Arc::new(Choices::seeded(seed.wrapping_add(index as u64)))),
@@ -115,16 +155,23 @@ impl Worker {
             // In a simulated run each checkpoint may stop its worker.
             fuel: if options.simulation.is_some() { 1 } else { FUEL },
             current: Cell::new(None),
+            scheduled: RefCell::default(),
             tracing: Cell::new(false),
             trace: Cell::new(None),
             shared,
-        })
+        }
+    }
+
+    /// What the next worker on this thread may use. Called when no task is left.
+    pub(crate) fn into_parts(self) -> WorkerParts {
+        WorkerParts { reactor: self.reactor, stacks: self.stacks.into_inner(), cells: self.cells }
     }
 
     /// The worker of the calling thread.
     ///
     /// The reference is valid as long as the caller does not outlive the worker's loop, which holds for
     /// everything called from it: do not store it beyond the current task or thread.
+    #[inline]
     pub(crate) fn current<'a>() -> Option<&'a Worker> {
         // SAFETY: `enter` sets the pointer for the time in which the worker is borrowed by its loop.
         CURRENT.get().map(|worker| unsafe { &*worker.as_ptr() })
@@ -199,8 +246,11 @@ impl Worker {
         self.index
     }
 
+    #[inline]
     pub(crate) fn remote(&self) -> &Remote {
-        &self.shared.remotes[self.index]
+        // SAFETY: it lies in the boxed slice of `shared`, which is never replaced and lives as long as
+        // this worker holds it.
+        unsafe { self.remote.as_ref() }
     }
 
     /// What makes this a simulated run, if it is one.
@@ -226,16 +276,33 @@ impl Worker {
         self.current.get()
     }
 
-    /// Queues what was woken, or a local child.
+    /// Queues what was woken.
     #[inline]
     pub(crate) fn push_woken(&self, runnable: NonNull<Runnable>) {
-        self.woken.borrow_mut().push_back(runnable);
+        if self.shared.instruments().is_observed() {
+            self.note_scheduled(runnable);
+        }
+        self.woken.push(runnable);
     }
 
     /// Queues what gave way on its own.
     #[inline]
     pub(crate) fn push_yielded(&self, runnable: NonNull<Runnable>) {
-        self.yielded.borrow_mut().push_back(runnable);
+        if self.shared.instruments().is_observed() {
+            self.note_scheduled(runnable);
+        }
+        self.yielded.push(runnable);
+    }
+
+    /// Queues a child that starts here, or the main task: its home is this worker.
+    pub(crate) fn push_local_child(&self, runnable: NonNull<Runnable>) {
+        // SAFETY: the caller hands over a reference.
+        unsafe { runnable.as_ref() }.settle_at(NonNull::from(self.remote()));
+        if self.shared.instruments().is_observed() {
+            // SAFETY: as above.
+            unsafe { self.shared.tell_spawned(runnable) };
+        }
+        self.push_woken(runnable);
     }
 
     /// Queues a child whose closure is `Send`: here, or on a worker that has far fewer tasks.
@@ -244,20 +311,29 @@ impl Worker {
     /// The runnable has not started, its closure may be sent, and the queue's reference is handed over.
     #[inline]
     pub(crate) unsafe fn push_child(&self, runnable: NonNull<Runnable>) {
-        if self.shared.workers() > 1 {
-            if let Some(other) = self.lighter_worker() {
-                other.placed.fetch_add(1, Ordering::Relaxed);
-                other.deliver(runnable);
-                return;
-            }
-            let backlog = !self.children.is_empty();
-            self.children.push(Unstarted(runnable));
-            // After a moment in which everybody slept there is no sentinel: the thief becomes it.
-            if backlog || !self.shared.crew.sentinel.load(Ordering::Relaxed) {
-                self.wake_a_thief();
-            }
+        if self.shared.instruments().is_observed() {
+            // SAFETY: the caller hands over a reference.
+            unsafe { self.shared.tell_spawned_and_scheduled(runnable) };
+        }
+        if self.children.deque().is_some() {
+            self.share_child(runnable);
         } else {
             self.children.push(Unstarted(runnable));
+        }
+    }
+
+    /// As `push_child`, where there are other workers.
+    fn share_child(&self, runnable: NonNull<Runnable>) {
+        if let Some(other) = self.lighter_worker() {
+            other.placed.fetch_add(1, Ordering::Relaxed);
+            other.deliver(runnable);
+            return;
+        }
+        let backlog = !self.children.is_empty();
+        self.children.push(Unstarted(runnable));
+        // After a moment in which everybody slept there is no sentinel: the thief becomes it.
+        if backlog || !self.shared.crew.sentinel.load(Ordering::Relaxed) {
+            self.wake_a_thief();
         }
     }
 
@@ -285,13 +361,6 @@ impl Worker {
         self.children.push(Unstarted(runnable));
     }
 
-    /// Queues the main task, which runs here.
-    pub(crate) fn adopt_main(&self, main: NonNull<Runnable>) {
-        // SAFETY: just made, and its one reference is the queue's.
-        unsafe { main.as_ref() }.settle_at(NonNull::from(self.remote()));
-        self.push_woken(main);
-    }
-
     /// Counts a task that starts here.
     pub(crate) fn task_started(&self) {
         // Only this worker writes it: no read-modify-write is needed.
@@ -305,46 +374,13 @@ impl Worker {
         live.store(live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
-    /// Sets an alarm; `None` for [`NEVER`].
-    ///
-    /// # Safety
-    /// The alarm stays in place until it has fired or was cancelled.
-    pub(crate) unsafe fn set_alarm(&self, at: Ticks, alarm: NonNull<Alarm>) -> Option<TimerKey> {
-        (at != NEVER)
-            .then(|| self.timers.borrow_mut().insert(at, alarm.as_ptr().expose_provenance() as u64))
-    }
-
-    pub(crate) fn cancel_alarm(&self, key: TimerKey) {
-        self.timers.borrow_mut().cancel(key);
-    }
-
-    /// How many alarms are set.
-    pub(crate) fn alarms(&self) -> usize {
-        self.timers.borrow().len()
-    }
-
-    /// Fires what has expired.
-    pub(crate) fn fire_expired(&self) {
-        if self.timers.borrow().is_empty() {
-            return;
-        }
-        let now = self.shared.timeline().now();
-        let mut expired = self.expired.take();
-        self.timers.borrow_mut().expire(now, &mut expired);
-        for payload in expired.drain(..) {
-            let alarm: *mut Alarm = std::ptr::with_exposed_provenance_mut(payload as usize);
-            if let Some(alarm) = NonNull::new(alarm) {
-                // SAFETY: whoever set the alarm keeps it in place until it has fired; firing only marks
-                // runnables, so no frame ends between the alarms of one batch.
-                unsafe { (alarm.as_ref().fire)(alarm, self) };
-            }
-        }
-        self.expired.replace(expired);
-    }
-
     /// Takes in everything that other threads have left in the inbox.
     pub(crate) fn drain_inbox(&self) {
         while !self.remote().inbox.is_empty() {
+            if self.may_be_late() {
+                self.drain_inbox_of_the_late();
+                return;
+            }
             for runnable in self.remote().inbox.take_all() {
                 // SAFETY: just unlinked from our inbox.
                 unsafe { Runnable::receive(runnable, self) };
@@ -354,7 +390,7 @@ impl Worker {
 
     /// The earliest deadline of this worker's tasks.
     pub(crate) fn next_deadline(&self) -> Ticks {
-        self.timers.borrow().earliest().unwrap_or(NEVER)
+        self.timers().earliest().unwrap_or(NEVER)
     }
 }
 

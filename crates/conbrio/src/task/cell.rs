@@ -16,11 +16,12 @@ use std::ptr::NonNull;
 use conbrio_fiber::{Fiber, Label, Resumed, StackError, Suspender};
 
 use crate::cancel::Branch;
-use crate::sched::{Runnable, Vtable, Worker};
+use crate::sched::{Identity, Runnable, Vtable, WATCHED, Worker};
+use crate::util::atomic::AtomicU64;
 
 use super::cx::Cx;
+use super::locals::Locals;
 use super::on_exit::OnExit;
-use super::watch::Passed;
 
 /// What differs between tasks of different closures.
 pub(crate) struct TaskKind {
@@ -49,10 +50,6 @@ pub(crate) struct Task {
     fiber: UnsafeCell<Option<Fiber>>,
     suspender: Cell<Option<NonNull<Suspender>>>,
     worker: Cell<Option<NonNull<Worker>>>,
-    /// Checkpoints left until the task gives way.
-    fuel: Cell<u32>,
-    /// What it has passed while it was watched.
-    passed: Cell<Passed>,
     /// What it waits for, or waited for last: written when it stops, and read only by reports.
     waits_for: Cell<&'static str>,
     branch: Branch,
@@ -60,11 +57,15 @@ pub(crate) struct Task {
     options: TaskOptions,
     /// What the overflow message calls the task. A home field.
     label: UnsafeCell<Label>,
+    /// The values that it sees. Written before the task is queued, and then a home field.
+    locals: Cell<Locals>,
     /// What hears of its end. A home field.
     on_exit: OnceCell<Box<dyn OnExit>>,
+    /// Its number among the tasks of the runtime; zero until somebody asks for it.
+    id: AtomicU64,
 }
 
-static VTABLE: Vtable = Vtable { run, attend, free };
+static VTABLE: Vtable = Vtable { run, attend, free, identify, has_children };
 
 impl Task {
     pub(crate) fn new(kind: &'static TaskKind, options: TaskOptions, references: usize) -> Task {
@@ -77,10 +78,10 @@ impl Task {
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(None),
             worker: Cell::new(None),
-            fuel: Cell::new(0),
-            passed: Cell::default(),
             waits_for: Cell::new("its first turn"),
+            locals: Cell::default(),
             on_exit: OnceCell::new(),
+            id: AtomicU64::new(0),
         }
     }
 
@@ -91,10 +92,17 @@ impl Task {
         task.branch.attach(this.cast());
     }
 
+    /// The values that it sees: see `locals.rs` for the rules.
+    pub(crate) fn locals(&self) -> &Cell<Locals> {
+        &self.locals
+    }
+
+    #[inline]
     pub(crate) fn runnable(&self) -> &Runnable {
         &self.runnable
     }
 
+    #[inline]
     pub(crate) fn branch(&self) -> &Branch {
         &self.branch
     }
@@ -103,20 +111,24 @@ impl Task {
         &self.options.name
     }
 
+    #[inline]
     pub(crate) fn pointer(&self) -> NonNull<Runnable> {
         NonNull::from(self).cast()
     }
 
+    /// Checkpoints left until the task gives way.
+    #[inline]
     pub(super) fn fuel(&self) -> &Cell<u32> {
-        &self.fuel
+        self.runnable.fuel()
     }
 
     pub(super) fn on_exit(&self) -> &OnceCell<Box<dyn OnExit>> {
         &self.on_exit
     }
 
-    pub(super) fn passed(&self) -> &Cell<Passed> {
-        &self.passed
+    /// What instruments and [`Cx::task_id`] number.
+    pub(crate) fn id(&self) -> &AtomicU64 {
+        &self.id
     }
 
     /// *Home.* What it waits for, as words that follow "waits for".
@@ -130,6 +142,7 @@ impl Task {
     }
 
     /// *Home.* The worker that the task runs on.
+    #[inline]
     pub(crate) fn worker(&self) -> &Worker {
         let worker = self.worker.get().expect("the task has started");
         // SAFETY: a worker does not leave its loop while it has a task (checked there), so it outlives
@@ -138,6 +151,11 @@ impl Task {
     }
 
     /// *Home, running.* Stops the task. Somebody has it in a queue, or will put it there.
+    ///
+    /// Always inlined, as `Cx::give_way` is: the processor predicts a return by the calls that it has
+    /// seen, and after a switch those are of another stack. So each frame between a switch and the code
+    /// that goes on costs two returns to the wrong place, some 5 ns.
+    #[inline(always)]
     pub(super) fn suspend(&self) {
         // Contract of `Cx`: it is used by its own task only. A mix-up would corrupt two stacks.
         assert!(
@@ -147,14 +165,22 @@ impl Task {
         let suspender = self.suspender.get().expect("the task has started");
         let here = 0_u8;
         self.runnable.note_stop(&raw const here);
-        loop {
-            // SAFETY: it lives on the task's stack for as long as the task runs, which it does now.
-            unsafe { suspender.as_ref() }.suspend();
-            if !self.worker().is_tracing() {
-                return;
-            }
-            // It was not resumed to go on, but to say where it has stopped.
+        // SAFETY: it lives on the task's stack for as long as the task runs, which it does now.
+        unsafe { suspender.as_ref() }.suspend();
+        if self.worker().is_tracing() {
+            self.say_where();
+        }
+    }
+
+    /// It was not resumed to go on, but to say where it has stopped.
+    #[cold]
+    #[inline(never)]
+    fn say_where(&self) {
+        let suspender = self.suspender.get().expect("the task has started");
+        while self.worker().is_tracing() {
             self.worker().trace_taken(Backtrace::force_capture());
+            // SAFETY: as in `suspend`.
+            unsafe { suspender.as_ref() }.suspend();
         }
     }
 
@@ -184,7 +210,7 @@ unsafe fn run(runnable: NonNull<Runnable>, worker: &Worker) {
     let this = runnable.cast::<Task>();
     // SAFETY: the queue's reference keeps it alive; only tasks have this vtable.
     let task = unsafe { this.as_ref() };
-    task.fuel.set(worker.fuel());
+    task.fuel().set(worker.fuel());
     // SAFETY: home field, and the fiber's code never touches it.
     let slot = unsafe { &mut *task.fiber.get() };
     let fiber = match slot {
@@ -195,6 +221,8 @@ unsafe fn run(runnable: NonNull<Runnable>, worker: &Worker) {
                 // SAFETY: the task will never run: its kind ends it.
                 unsafe { (task.kind.fail)(this, error) };
                 // SAFETY: the queue's reference.
+                unsafe { worker.tell_exited(runnable) };
+                // SAFETY: the queue's reference.
                 unsafe { Runnable::release(runnable) };
                 return;
             }
@@ -203,11 +231,11 @@ unsafe fn run(runnable: NonNull<Runnable>, worker: &Worker) {
     if fiber.resume() == Resumed::Finished
         && let Some(fiber) = slot.take()
     {
-        let stack = fiber.into_stack();
-        // SAFETY: the stack is ours; the label is not read any more.
-        unsafe { stack.set_label(None) };
-        worker.stacks().borrow_mut().release(stack);
+        // The pool takes the label off.
+        worker.stacks().borrow_mut().release(fiber.into_stack());
         worker.task_ended();
+        // SAFETY: the reference that the queue handed over.
+        unsafe { worker.tell_exited(runnable) };
         // SAFETY: the reference that the queue handed over.
         unsafe { Runnable::release(runnable) };
     }
@@ -225,14 +253,14 @@ fn start(this: NonNull<Task>, worker: &Worker) -> Result<Fiber, StackError> {
     unsafe { attend(this.cast(), worker) };
     task.worker.set(Some(NonNull::from(worker)));
     if worker.shared().observer().is_some() {
-        task.runnable.set_watched(true);
+        task.runnable.set_watching(WATCHED);
     }
     let stack = worker.stacks().borrow_mut().acquire(task.options.stack_bytes)?;
     // SAFETY: home field; nobody else has a reference to the label before it is set below.
     let label = unsafe { &mut *task.label.get() };
     *label = Label::new(&task.options.name);
     // SAFETY: the label and the name lie in the cell, which outlives the stack's use by this task; `run`
-    // takes the label off before it releases its reference.
+    // gives the stack back, which takes the label off, before it releases its reference.
     unsafe { stack.set_label(Some(NonNull::from(label))) };
     worker.task_started();
     Ok(Fiber::new(stack, move |suspender: &Suspender| {
@@ -264,4 +292,30 @@ unsafe fn free(runnable: NonNull<Runnable>) {
     let kind = unsafe { this.as_ref() }.kind;
     // SAFETY: the last reference is gone.
     unsafe { (kind.free)(this) };
+}
+
+/// # Safety
+/// See `Vtable::identify`.
+unsafe fn identify(runnable: NonNull<Runnable>, to: &mut dyn FnMut(Identity<'_>)) {
+    // SAFETY: alive by contract; only tasks have this vtable.
+    let task = unsafe { runnable.cast::<Task>().as_ref() };
+    // SAFETY: whoever opened the nursery is in it as long as it has children.
+    let parent = task.branch.parent().map(|parent| unsafe { parent.cast::<Task>().as_ref() });
+    to(Identity {
+        id: &task.id,
+        parent: parent.map(|parent| &parent.id),
+        name: task.name(),
+        waits_for: task.waits_for(),
+    });
+}
+
+/// # Safety
+/// See `Vtable::has_children`.
+unsafe fn has_children(runnable: NonNull<Runnable>) -> bool {
+    // SAFETY: alive by contract; only tasks have this vtable.
+    let task = unsafe { runnable.cast::<Task>().as_ref() };
+    let mut any = false;
+    // SAFETY: only the task itself changes its chain, on this thread, and it does not run now.
+    unsafe { task.branch.visit_children(&mut |_| any = true) };
+    any
 }

@@ -2,10 +2,12 @@
 
 mod cell;
 mod cx;
+mod locals;
 mod on_exit;
 mod park;
 mod watch;
 
 pub(crate) use cell::{Task, TaskKind, TaskOptions};
 pub use cx::Cx;
+pub(crate) use locals::{LocalKey, Locals};
 pub(crate) use on_exit::OnExit;

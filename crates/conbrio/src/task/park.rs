@@ -6,10 +6,10 @@
 use std::thread::panicking;
 
 use crate::cancel::{Cancelled, Waiter};
-use crate::clock::NEVER;
-use crate::sched::{AtCheckpoint, Interrupt, Moment, Parked, Simulation};
+use crate::sched::{AtCheckpoint, Interrupt, Moment, Parked};
 use crate::util::abort::abort;
 
+use super::cell::Task;
 use super::cx::Cx;
 
 impl Cx {
@@ -24,6 +24,7 @@ impl Cx {
     /// A wake that has come already wins over a request.
     ///
     /// `what` is for reports: what the task waits for, as words that follow "waits for".
+    #[inline]
     pub(crate) fn park(&mut self, interrupt: Interrupt, what: &'static str) -> Parked {
         let task = self.task();
         let runnable = task.runnable();
@@ -144,8 +145,10 @@ impl Cx {
         if self.task().fuel().get() == 0 && !panicking() {
             self.end_turn();
         }
-        // It counts as one that gave way, although only the last of a turn does.
-        self.note_gave_way();
+        if self.task().runnable().is_watched() {
+            // It counts as one that gave way, although only the last of a turn does.
+            self.note_gave_way();
+        }
         self.checkpoint_if_cancelled()
     }
 
@@ -200,8 +203,8 @@ impl Cx {
     fn end_turn(&mut self) {
         let task = self.task();
         let worker = task.worker();
-        match worker.simulation().map(Simulation::at_checkpoint) {
-            None => self.give_way(),
+        match worker.simulation().map(|simulation| simulation.at_checkpoint(worker)) {
+            None | Some(AtCheckpoint::GivesWay) => self.give_way(),
             Some(AtCheckpoint::GoesOn) => task.fuel().set(worker.fuel()),
             Some(AtCheckpoint::IsPreempted) => {
                 worker.preempt(task.pointer());
@@ -210,15 +213,21 @@ impl Cx {
         }
     }
 
+    #[inline(always)]
     fn give_way(&mut self) {
         let task = self.task();
-        task.worker().push_yielded(task.pointer());
-        task.suspend();
+        let worker = task.worker();
+        if worker.would_run_next() {
+            task.fuel().set(worker.fuel());
+        } else {
+            worker.push_yielded(task.pointer());
+            task.suspend();
+        }
         if task.runnable().is_watched() {
             self.note_gave_way();
         }
-        if task.branch().deadline() != NEVER {
-            task.worker().fire_expired();
+        if task.branch().has_deadline() {
+            notice_deadline(task);
         }
     }
 
@@ -247,5 +256,13 @@ impl Cx {
     /// ```
     pub fn on_thread_stack<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.task().on_thread_stack(f)
+    }
+}
+
+/// A task that gave way notices that its deadline has passed, although no alarm has fired.
+fn notice_deadline(task: &Task) {
+    let worker = task.worker();
+    if !worker.shared().timeline().is_far(task.branch().deadline()) {
+        worker.fire_expired();
     }
 }

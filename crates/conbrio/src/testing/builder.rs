@@ -4,17 +4,13 @@
 //! The invariant is the promise to the user: with the same program, options and seed, a run takes the
 //! same course.
 
-use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use crate::clock::Clock;
-use crate::run::Builder as RuntimeBuilder;
-use crate::sched::{OnStuck, Simulation, Stuck};
-use crate::scope::CancelHandle;
+use crate::sched::Scheduling;
 use crate::task::Cx;
 use crate::testing::MockClock;
-use crate::util::choices::Choices;
+use crate::util::choices::Afterwards;
+
+use super::network::NetworkOptions;
+use super::session::{Plan, Report, Session};
 
 /// Runs `main` in a simulated runtime and returns its value. See [`Builder`] for what that means.
 ///
@@ -56,8 +52,10 @@ pub fn run<R>(main: impl FnOnce(&mut Cx) -> R) -> R {
 /// * Threads that the program starts itself run as they like: what they do is not drawn from the seed, and
 ///   while every task waits for one of them the run counts as a deadlock.
 /// * A lock of `std` that is held across a call that takes `cx` stops everything if another task asks for
-///   it. It may do so in a real runtime, too.
-/// * I/O on descriptors of the system is not simulated.
+///   it. It may do so in a real runtime, too. After ten seconds of real time a line on standard error
+///   names the task that keeps the thread.
+/// * [`net`](crate::net) works on a simulated [`network`](super::network). Descriptors of the system cannot
+///   be waited for: operations on them fail with `Unsupported`, and so do [signals](crate::signal).
 ///
 /// # Examples
 ///
@@ -91,13 +89,17 @@ pub fn run<R>(main: impl FnOnce(&mut Cx) -> R) -> R {
 #[derive(Clone, Debug)]
 #[must_use = "a simulation begins when `run` is called"]
 pub struct Builder {
-    workers: usize,
-    clock: Option<MockClock>,
+    pub(super) workers: usize,
+    pub(super) clock: Option<MockClock>,
     seed: u64,
-    steps_max: u64,
-    preempt_one_in: usize,
-    delay_one_in: usize,
-    stack_bytes: Option<usize>,
+    pub(super) steps_max: u64,
+    pub(super) preempt_one_in: usize,
+    pub(super) delay_one_in: usize,
+    pub(super) stack_bytes: Option<usize>,
+    pub(super) network: NetworkOptions,
+    strategy: Option<Strategy>,
+    pub(super) preemptions_max: usize,
+    pub(super) runs_max: u64,
 }
 
 impl Builder {
@@ -111,6 +113,10 @@ impl Builder {
             preempt_one_in: 4,
             delay_one_in: 0,
             stack_bytes: None,
+            network: NetworkOptions::new(),
+            strategy: None,
+            preemptions_max: 2,
+            runs_max: 1_000_000,
         }
     }
 
@@ -144,8 +150,8 @@ impl Builder {
         self
     }
 
-    /// Stops a worker at one of so many checkpoints, in favour of the other workers; 4 if not set. Zero
-    /// never stops one.
+    /// Stops a task at one of so many checkpoints, in favour of other workers or of other tasks of its
+    /// worker; 4 if not set. Zero never stops one.
     pub fn preempt_one_in(mut self, checkpoints: usize) -> Builder {
         self.preempt_one_in = checkpoints;
         self
@@ -164,6 +170,20 @@ impl Builder {
         self
     }
 
+    /// How the network behaves; nothing goes wrong there if this is not called. See
+    /// [`network`](super::network).
+    pub fn network(mut self, options: NetworkOptions) -> Builder {
+        self.network = options;
+        self
+    }
+
+    /// How an exploration draws what is left open: see [`Strategy`]. [`run`](Builder::run) draws by chance
+    /// alone unless this was called.
+    pub fn strategy(mut self, strategy: Strategy) -> Builder {
+        self.strategy = Some(strategy);
+        self
+    }
+
     /// Runs `main`, and returns its value.
     ///
     /// # Panics
@@ -175,127 +195,75 @@ impl Builder {
     #[track_caller]
     pub fn run<R>(self, main: impl FnOnce(&mut Cx) -> R) -> R {
         let seed = seed_from_environment().unwrap_or(self.seed);
-        let course = self.attempt(Arc::new(Choices::seeded(seed)), main);
+        let plan = self.plan(seed, Strategy::Random);
+        let variable = plan.what.clone();
+        let course = Session::new(&self).run(&self, plan, Report::Usual, main);
         match course.outcome {
             Ok(value) => value,
             Err(failure) => {
                 eprintln!(
                     "conbrio: this run was drawn from seed {seed}; to see it again:\n  {}",
-                    replay(seed)
+                    replay(&variable)
                 );
                 failure.go_on()
             }
         }
     }
 
-    /// One run with these choices.
-    #[track_caller]
-    pub(super) fn attempt<R>(
-        &self,
-        choices: Arc<Choices>,
-        main: impl FnOnce(&mut Cx) -> R,
-    ) -> Course<R> {
-        let clock = match &self.clock {
-            Some(clock) => clock.clone(),
-            None => MockClock::new().autojump(Duration::ZERO),
+    /// The run that is drawn from `seed`.
+    pub(super) fn plan(&self, seed: u64, default: Strategy) -> Plan {
+        let by_workers = (Scheduling::Workers, Afterwards::Seed(seed));
+        let by_tasks = |falls| (Scheduling::Tasks, Afterwards::Priorities { seed, falls });
+        let (scheduling, afterwards) = match self.strategy.unwrap_or(default) {
+            Strategy::Random => by_workers,
+            Strategy::Priorities { depth } => by_tasks(depth.saturating_sub(1)),
+            Strategy::Mixed if seed.is_multiple_of(2) => by_workers,
+            // Most bugs need few moments; each depth has its share of the seeds.
+            Strategy::Mixed => by_tasks((seed / 2 % MIXED_DEPTHS) as usize),
         };
-        assert!(
-            clock.real_time_until(clock.now() + Duration::from_nanos(1)) == Duration::MAX,
-            "the clock of a simulated run must not run by itself: set its rate to 0"
-        );
-        let rescue = Arc::new(Rescue::default());
-        let simulation = Arc::new(Simulation {
-            choices,
-            steps_max: self.steps_max,
-            preempt_one_in: if self.workers > 1 { self.preempt_one_in } else { 0 },
-            delay_one_in: self.delay_one_in,
-            world: None,
-            on_stuck: Box::new(Arc::clone(&rescue)),
-        });
-        let mut builder = RuntimeBuilder::new().workers(self.workers).clock(clock);
-        if let Some(bytes) = self.stack_bytes {
-            builder = builder.stack_size(bytes);
-        }
-        let outcome = builder.run_simulated(simulation, |cx| {
-            let mut value = None;
-            let rescued: Result<Option<()>, crate::Cancelled> = cx.cancel_scope(|cx, scope| {
-                rescue.lock().handle = Some(scope.handle());
-                value = Some(main(cx));
-                Ok(())
-            });
-            // It was cancelled, or it was not: whatever `main` has made of it is in `value`.
-            drop(rescued);
-            value.expect("`main` has returned")
-        });
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => panic!("conbrio::testing: {error}"),
-        };
-        let stuck = rescue.lock().stuck.take();
-        Course {
-            outcome: match (stuck, outcome) {
-                (Some((why, tasks)), _) => Err(Failure::Stuck(why, tasks)),
-                (None, Err(payload)) => Err(Failure::Panic(payload)),
-                (None, Ok(value)) => Ok(value),
-            },
-        }
+        Plan { what: format!("CONBRIO_SEED={seed}"), scheduling, list: Vec::new(), afterwards }
     }
 }
+
+/// How the runs of an exploration are drawn.
+///
+/// # Examples
+///
+/// ```
+/// use conbrio::testing::{Builder, Strategy};
+///
+/// Builder::new().strategy(Strategy::Priorities { depth: 2 }).explore(0..50, |cx| {
+///     cx.yield_now().unwrap();
+/// });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Each decision is drawn by chance, on virtual workers like the real ones: also where children are
+    /// placed, and who takes them.
+    Random,
+    /// Each task has a priority drawn by chance, and the highest one that can run does; at `depth - 1`
+    /// moments of the run, drawn by chance, the highest falls below all others. There is one virtual
+    /// worker, and each checkpoint may stop a task.
+    ///
+    /// It finds quickly what needs a certain order of `depth` moments in a long run: the chance does not
+    /// shrink with the number of all orders, as it does for [`Random`](Strategy::Random). From Burckhardt
+    /// and others, "A randomized scheduler with probabilistic guarantees of finding bugs" (ASPLOS 2010).
+    Priorities {
+        /// One for each ordering that the bug needs: 1 for "b before a", 2 for an atomicity that is broken.
+        depth: usize,
+    },
+    /// Even seeds by chance, odd ones by priorities of the depths 1 to 4: what an exploration does unless
+    /// it is told otherwise.
+    Mixed,
+}
+
+/// How many depths [`Strategy::Mixed`] tries.
+const MIXED_DEPTHS: u64 = 4;
 
 impl Default for Builder {
     fn default() -> Builder {
         Builder::new()
-    }
-}
-
-/// What became of one run.
-pub(super) struct Course<R> {
-    pub(super) outcome: Result<R, Failure>,
-}
-
-/// Why a run counts as failed.
-pub(super) enum Failure {
-    Panic(Box<dyn std::any::Any + Send>),
-    Stuck(Stuck, String),
-}
-
-impl Failure {
-    #[track_caller]
-    pub(super) fn go_on(self) -> ! {
-        match self {
-            Failure::Panic(payload) => resume_unwind(payload),
-            Failure::Stuck(why, tasks) => {
-                panic!("{why}; the main task was cancelled; all tasks were:\n{tasks}")
-            }
-        }
-    }
-}
-
-/// Cancels the main task of a run that does not go on, and keeps why.
-#[derive(Debug, Default)]
-struct Rescue(Mutex<RescueState>);
-
-#[derive(Debug, Default)]
-struct RescueState {
-    handle: Option<CancelHandle>,
-    stuck: Option<(Stuck, String)>,
-}
-
-impl Rescue {
-    fn lock(&self) -> std::sync::MutexGuard<'_, RescueState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl OnStuck for Arc<Rescue> {
-    fn stuck(&self, why: Stuck, tasks: String) {
-        let mut state = self.lock();
-        state.stuck = Some((why, tasks));
-        let handle = state.handle.take();
-        drop(state);
-        if let Some(handle) = handle {
-            handle.cancel_with(why.to_string());
-        }
     }
 }
 
@@ -313,11 +281,11 @@ pub(super) fn seed_from_environment() -> Option<u64> {
     }
 }
 
-/// A command that runs the current test with this seed.
-pub(super) fn replay(seed: u64) -> String {
+/// A command that runs the current test with this variable.
+pub(super) fn replay(variable: &str) -> String {
     match std::thread::current().name() {
         // The test harness names its threads after the tests.
-        Some(test) if test != "main" => format!("CONBRIO_SEED={seed} cargo test -- --exact {test}"),
-        _ => format!("CONBRIO_SEED={seed}, with the same command"),
+        Some(test) if test != "main" => format!("{variable} cargo test -- --exact {test}"),
+        _ => format!("{variable}, with the same command"),
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::priorities::Priorities;
 use super::rng::Rng;
 
 /// One decision.
@@ -15,6 +16,9 @@ pub(crate) struct Choice {
     pub(crate) what: &'static str,
     /// How many possibilities there were: two at least.
     pub(crate) among: u32,
+    /// So many of them, the first ones, are in the ordinary run of things; 1 <= ordinary <= among. The
+    /// others depart from it, as a preemption does.
+    pub(crate) ordinary: u32,
     pub(crate) chosen: u32,
 }
 
@@ -23,6 +27,9 @@ pub(crate) struct Choice {
 pub(crate) enum Afterwards {
     /// Chance, from this seed.
     Seed(u64),
+    /// Chance, but of tasks the one with the highest priority; so many times in a run the highest one
+    /// falls.
+    Priorities { seed: u64, falls: usize },
     /// The most ordinary choice.
     Ordinary,
 }
@@ -39,6 +46,7 @@ struct State {
     made: usize,
     /// `None` for ordinary choices after the list.
     chance: Option<Rng>,
+    priorities: Option<Priorities>,
     /// What was decided, if somebody wants to know.
     record: Option<Vec<Choice>>,
 }
@@ -46,11 +54,16 @@ struct State {
 impl Choices {
     /// Follows `list`, and `afterwards` when it is at its end.
     pub(crate) fn new(list: Vec<u32>, afterwards: Afterwards) -> Choices {
-        let chance = match afterwards {
-            Afterwards::Seed(seed) => Some(Rng::new(seed)),
-            Afterwards::Ordinary => None,
+        let (chance, priorities) = match afterwards {
+            Afterwards::Seed(seed) => (Some(Rng::new(seed)), None),
+            Afterwards::Priorities { seed, falls } => {
+                let chance = Rng::new(seed);
+                let priorities = Priorities::new(&chance, falls);
+                (Some(chance), Some(priorities))
+            }
+            Afterwards::Ordinary => (None, None),
         };
-        Choices { state: Mutex::new(State { list, made: 0, chance, record: None }) }
+        Choices { state: Mutex::new(State { list, made: 0, chance, priorities, record: None }) }
     }
 
     /// Draws everything from `seed`.
@@ -66,29 +79,68 @@ impl Choices {
 
     /// A number below `among`; each is as likely as the others. Where there is no choice, none is made.
     pub(crate) fn below(&self, what: &'static str, among: usize) -> usize {
-        self.decide(what, among, |chance| chance.below(among))
+        self.decide(what, among, 1, |chance, _| chance.below(among))
     }
 
     /// Whether something happens that happens once in `one_in` times.
     pub(crate) fn rarely(&self, what: &'static str, one_in: usize) -> bool {
-        self.decide(what, 2, |chance| usize::from(chance.below(one_in) == 0)) == 1
+        self.decide(what, 2, 1, |chance, _| usize::from(chance.below(one_in) == 0)) == 1
     }
 
-    fn decide(&self, what: &'static str, among: usize, draw: impl FnOnce(&Rng) -> usize) -> usize {
+    /// Whether something happens that happens `per_mille` times in a thousand.
+    pub(crate) fn happens(&self, what: &'static str, per_mille: u16) -> bool {
+        let happens = |chance: &Rng, _: Option<&mut Priorities>| {
+            usize::from(chance.below(1000) < usize::from(per_mille))
+        };
+        self.decide(what, 2, 1, happens) == 1
+    }
+
+    /// Which of the tasks goes on, whose numbers are `candidates`: the `ordinary` first of them in the
+    /// ordinary run of things.
+    pub(crate) fn task(
+        &self,
+        what: &'static str,
+        ordinary: usize,
+        candidates: impl ExactSizeIterator<Item = u32>,
+    ) -> usize {
+        let among = candidates.len();
+        self.decide(what, among, ordinary, |chance, priorities| match priorities {
+            Some(priorities) => priorities.highest(chance, candidates),
+            None => chance.below(among),
+        })
+    }
+
+    /// A task has given way to all others: where tasks have priorities, it is the last one now.
+    pub(crate) fn gave_way(&self, task: u32) {
+        if let Some(priorities) = &mut self.lock().priorities {
+            priorities.lower(task);
+        }
+    }
+
+    fn decide(
+        &self,
+        what: &'static str,
+        among: usize,
+        ordinary: usize,
+        draw: impl FnOnce(&Rng, Option<&mut Priorities>) -> usize,
+    ) -> usize {
         if among < 2 {
             return 0;
         }
         let mut state = self.lock();
+        let state = &mut *state;
         let given = state.list.get(state.made).copied();
         let chosen = match (given, &state.chance) {
             // A list that was made for another course may name more than there is.
             (Some(given), _) => (given as usize).min(among - 1),
-            (None, Some(chance)) => draw(chance),
+            (None, Some(chance)) => draw(chance, state.priorities.as_mut()),
             (None, None) => 0,
         };
         state.made += 1;
         if let Some(record) = &mut state.record {
-            record.push(Choice { what, among: among as u32, chosen: chosen as u32 });
+            let [among, ordinary, chosen] =
+                [among, ordinary, chosen].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+            record.push(Choice { what, among, ordinary, chosen });
         }
         chosen
     }
@@ -118,16 +170,26 @@ impl std::fmt::Debug for Choices {
 mod tests {
     use super::*;
 
+    fn chosen(choices: &Choices) -> Vec<u32> {
+        choices.take_record().iter().map(|choice| choice.chosen).collect()
+    }
+
     #[test]
     fn one_seed_gives_one_sequence_and_its_record_replays_it() {
-        let draw = |choices: &Choices| -> Vec<usize> {
-            (2..50).map(|among| choices.below("a number", among)).collect()
-        };
-        let first = Choices::seeded(7).recorded();
-        let drawn = draw(&first);
-        assert_eq!(drawn, draw(&Choices::seeded(7)));
-        let list = first.take_record().iter().map(|choice| choice.chosen).collect();
-        assert_eq!(drawn, draw(&Choices::new(list, Afterwards::Ordinary)));
+        for afterwards in [Afterwards::Seed(7), Afterwards::Priorities { seed: 7, falls: 3 }] {
+            let draw = |choices: &Choices| -> Vec<usize> {
+                (2..50)
+                    .map(|among| match among % 2 {
+                        0 => choices.below("a number", among),
+                        _ => choices.task("a task", 1, 0..among as u32),
+                    })
+                    .collect()
+            };
+            let first = Choices::new(Vec::new(), afterwards).recorded();
+            let drawn = draw(&first);
+            assert_eq!(drawn, draw(&Choices::new(Vec::new(), afterwards)));
+            assert_eq!(drawn, draw(&Choices::new(chosen(&first), Afterwards::Ordinary)));
+        }
     }
 
     #[test]
@@ -138,8 +200,7 @@ mod tests {
         assert_eq!(choices.below("two", 3), 2);
         assert_eq!(choices.below("three", 3), 0);
         assert!(!choices.rarely("four", 1));
-        let chosen: Vec<u32> = choices.take_record().iter().map(|choice| choice.chosen).collect();
-        assert_eq!(chosen, [1, 2, 0, 0]);
+        assert_eq!(chosen(&choices), [1, 2, 0, 0]);
     }
 
     #[test]

@@ -5,5 +5,7 @@ pub(crate) mod atomic;
 pub(crate) mod brief_lock;
 pub(crate) mod cell_cache;
 pub(crate) mod choices;
+pub(crate) mod coarse_clock;
+mod priorities;
 pub(crate) mod rng;
 pub(crate) mod thread_pool;

@@ -42,6 +42,42 @@ fn a_deadline_moved_while_it_fires_leaves_no_alarm_behind() {
     assert!(!moved, "the deadline was moved before it had passed");
 }
 
+/// Two scopes move their deadlines in turns, without the task ever being stopped: more alarms than the
+/// short list of new ones holds, taken back out of order. The last deadline of each counts, and none
+/// fires into a frame that is gone.
+///
+/// spec: N1
+#[test]
+fn deadlines_moved_in_turns_leave_the_last_ones_and_no_alarms_behind() {
+    let clock = MockClock::new();
+    let time = clock.clone();
+    let builder = Builder::new().workers(1).clock(clock);
+    let outcomes = run_with(builder, move |cx| {
+        let ms = Duration::from_millis;
+        let outcomes = cx.cancel_scope(|cx, outer| -> Result<_, Fault> {
+            let inner = cx.cancel_scope(|cx, inner| -> Result<_, Fault> {
+                for step in 0..100 {
+                    outer.set_timeout(ms(300 - step));
+                    inner.set_timeout(ms(200 - step));
+                }
+                time.jump(ms(100));
+                let early = inner.is_cancelled();
+                time.jump(ms(2));
+                let late = cx.yield_now().is_err();
+                Ok((early, late, outer.is_cancelled()))
+            });
+            scribble(cx);
+            time.jump(ms(200));
+            Ok((inner?, outer.is_cancelled()))
+        });
+        scribble(cx);
+        time.jump(ms(1_000));
+        cx.yield_now().unwrap();
+        outcomes.unwrap().unwrap()
+    });
+    assert_eq!(outcomes, (Some((false, true, false)), true));
+}
+
 /// Fills the stack below the caller, where a frame that has ended was.
 #[inline(never)]
 fn scribble(cx: &mut Cx) {

@@ -112,7 +112,10 @@ fn a_callback_that_is_cancelled_lets_its_c_function_end() {
             let handle = scope.handle();
             cx.nursery(|cx, n| -> Result<(), Cancelled> {
                 // It runs while the sort waits in one of its comparisons.
-                n.spawn(move |_| Ok(handle.cancel()));
+                n.spawn(move |_| {
+                    handle.cancel();
+                    Ok(())
+                });
                 sort(cx, &mut numbers).map(drop)
             })
         });
@@ -196,7 +199,10 @@ fn a_future_whose_drop_panics_harms_nobody_else() {
                 // Wakers that were kept, used in the middle of another wait of the same task.
                 let kept = wakers.lock().unwrap().clone();
                 cx.nursery(|cx, n| -> Result<(), Cancelled> {
-                    n.spawn(|_| Ok(kept.into_iter().for_each(Waker::wake)));
+                    n.spawn(|_| {
+                        kept.into_iter().for_each(Waker::wake);
+                        Ok(())
+                    });
                     cx.sleep(Duration::from_micros(50))
                 })
                 .unwrap();

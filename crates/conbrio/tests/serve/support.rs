@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Longer than anything takes, so that a hang becomes a failure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// The example, which cargo builds before the tests of its package.
+/// The example, which `cargo test` builds before the tests of its package, but not if `--test` picks one.
 pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
     let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
@@ -26,6 +26,17 @@ pub(crate) fn binary() -> PathBuf {
         "{} is missing: build it with `cargo build -p conbrio --example serve`",
         binary.display()
     );
+    // Without this an old server would pass in place of the one that was changed.
+    let built = fs::metadata(&binary).unwrap().modified().unwrap();
+    let sources = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/serve"));
+    for source in sources.into_iter().flatten() {
+        let source = source.unwrap();
+        assert!(
+            source.metadata().unwrap().modified().unwrap() <= built,
+            "{} is newer than the example: build it with `cargo build -p conbrio --example serve`",
+            source.path().display()
+        );
+    }
     binary
 }
 

@@ -1,6 +1,14 @@
 //! Simulated runs: one seed gives one course, different seeds give different ones, and a run that does not
 //! end is reported.
 
+mod bugs;
+mod exhaust;
+mod explore;
+mod generated;
+mod report;
+mod speed;
+mod support;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -182,6 +190,7 @@ fn a_deadlock_report_says_where_in_the_program_each_task_has_stopped() {
         Builder::new().workers(3).run(|cx| {
             let _ = cx.nursery(|_, n| -> Result<(), Cancelled> {
                 n.task("one").spawn(wait_without_end);
+                #[expect(clippy::redundant_closure, reason = "one frame more")]
                 n.task("two").spawn(|cx| wait_without_end(cx));
                 Ok(())
             });

@@ -6,7 +6,9 @@
 //! what conbrio does and says so.
 
 mod cancelled;
+mod instruments;
 mod mock_clock;
+mod parking_lot;
 mod run;
 mod seeds;
 mod support;

@@ -65,6 +65,13 @@ impl Branch {
         unsafe { runnable.as_ref() }
     }
 
+    /// The task that opened the nursery it is a child of. Called on the home worker, or by whoever made the
+    /// task before it is queued.
+    pub(crate) fn parent(&self) -> Option<NonNull<Runnable>> {
+        // SAFETY: the group outlives its children (rule 4), and `count_down` clears the field.
+        self.group.get().map(|group| unsafe { group.as_ref() }.owner())
+    }
+
     /// The cancellation in force, if there is one.
     pub(crate) fn cancellation(&self) -> Option<Cancelled> {
         self.requested().cancel.map(Cancelled)
@@ -81,6 +88,12 @@ impl Branch {
         } else {
             self.deadline.get()
         }
+    }
+
+    /// Whether a deadline is in force that has not been seen to pass.
+    #[inline]
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.deadline.get() != NEVER
     }
 
     pub(super) fn requested(&self) -> Requested {
@@ -124,6 +137,18 @@ impl Branch {
                 group.visit_children(visit);
             }
             next = node.inner.get();
+        }
+    }
+
+    /// *Home.* The deadline of a scope of this task has passed.
+    pub(super) fn deadline_passed(&self, worker: &Worker) {
+        if worker.may_be_late() {
+            // By way of the inbox, which is where a simulated run keeps back what children hear from others:
+            // a worker may come late to look at its timers.
+            // SAFETY: on its home worker, with a task that is in a scope: both are alive.
+            unsafe { Runnable::poke(NonNull::from(self.runnable())) };
+        } else {
+            self.refresh(worker);
         }
     }
 

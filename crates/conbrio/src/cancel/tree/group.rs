@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::cancel::cancelled::{Cancelled, Notice};
 use crate::clock::Ticks;
-use crate::sched::{Runnable, Worker};
+use crate::sched::{Remote, Runnable, Worker};
 use crate::util::brief_lock::{BriefGuard, BriefLock};
 
 use super::branch::Branch;
@@ -20,32 +20,41 @@ pub(crate) struct Waiter {
 }
 
 /// A waiter that was taken out under the lock and is to be woken after it.
-struct Wake {
-    waiter: Waiter,
-    /// Whether it has a reference of its own, because its task might end before it has been woken.
-    retained: bool,
+enum Wake<'w> {
+    /// It belongs to the calling worker, and cannot run before that has woken it.
+    Here(Waiter, &'w Worker),
+    /// It has a reference of its own, because its task might end before it has been woken.
+    Elsewhere(Waiter),
 }
 
-impl Wake {
-    /// Called under the lock that the waiter would have to take in order to leave.
-    fn prepare(waiter: Waiter) -> Wake {
-        // SAFETY: the waiter is alive: it cannot end before it has taken the lock that we hold.
+impl Wake<'_> {
+    /// Called under the lock that the waiter would have to take in order to leave without being woken.
+    #[inline]
+    fn prepare(waiter: Waiter) -> Self {
+        // SAFETY: the waiter is alive: it cannot end before it was woken, which is up to us, or has taken
+        // the lock that we hold.
         let home = unsafe { waiter.runnable.as_ref() }.home();
-        let local = home.is_some_and(|home| Worker::current_if(home).is_some());
-        if !local {
-            // SAFETY: as above.
-            unsafe { Runnable::retain(waiter.runnable) };
+        if let Some(worker) = home.and_then(Worker::current_if) {
+            return Wake::Here(waiter, worker);
         }
-        Wake { waiter, retained: !local }
+        // SAFETY: as above.
+        unsafe { Runnable::retain(waiter.runnable) };
+        Wake::Elsewhere(waiter)
     }
 
+    #[inline]
     fn wake(self) {
-        // SAFETY: on its own worker it cannot have run since `prepare`; elsewhere it was retained. We run
-        // in its runtime.
-        unsafe { Runnable::wake(self.waiter.runnable, self.waiter.sequence) };
-        if self.retained {
-            // SAFETY: the reference taken in `prepare`.
-            unsafe { Runnable::release(self.waiter.runnable) };
+        match self {
+            Wake::Here(waiter, worker) => {
+                // SAFETY: its task has not run since `prepare`, so that it has not ended.
+                unsafe { waiter.runnable.as_ref() }.wake_at_home(worker, waiter.sequence);
+            }
+            Wake::Elsewhere(waiter) => {
+                // SAFETY: it was retained, and we run in its runtime.
+                unsafe { Runnable::wake(waiter.runnable, waiter.sequence) };
+                // SAFETY: the reference taken in `prepare`.
+                unsafe { Runnable::release(waiter.runnable) };
+            }
         }
     }
 }
@@ -92,6 +101,11 @@ impl Group {
         }
     }
 
+    /// The task that opened the nursery.
+    pub(super) fn owner(&self) -> NonNull<Runnable> {
+        self.owner
+    }
+
     /// The half that handles hold.
     pub(crate) fn share(&self) -> Arc<ScopeShared> {
         let notice = || self.state.lock().notice.clone();
@@ -106,8 +120,10 @@ impl Group {
     pub(crate) fn assert_same_runtime(&self, worker: &Worker) {
         // SAFETY: the owner outlives its group.
         let home = unsafe { self.owner.as_ref() }.home();
+        let here = NonNull::from(worker.remote());
         // SAFETY: the runtime of the owner is alive, and its `Remote`s with it.
-        let same = home.is_some_and(|home| unsafe { home.as_ref() }.is_beside(worker.remote()));
+        let is_beside = |home: NonNull<Remote>| unsafe { home.as_ref() }.is_beside(worker.remote());
+        let same = home.is_some_and(|home| home == here || is_beside(home));
         assert!(
             same,
             "a nursery and its children were used with a `cx` of another runtime: join and start them \
@@ -160,9 +176,13 @@ impl Group {
         state.link(branch);
         state.live += 1;
         // The branch has no home yet, so that it is still ours to write (rule 1).
-        let effective = state.effective.clone();
+        branch.deadline.set(state.effective.deadline);
+        if state.effective.requested.is_nothing() {
+            return;
+        }
+        let requested = state.effective.requested.clone();
         drop(state);
-        branch.set_effective(effective);
+        branch.set_requested(requested);
     }
 
     /// The last thing that a task does: it is no longer a child of anything.
@@ -178,8 +198,11 @@ impl Group {
         let owner = state.decrement();
         drop(state);
         // From here on the group may be gone.
-        for wake in [joiner, owner].into_iter().flatten() {
-            wake.wake();
+        if let Some(joiner) = joiner {
+            joiner.wake();
+        }
+        if let Some(owner) = owner {
+            owner.wake();
         }
     }
 
@@ -328,6 +351,19 @@ impl Group {
         settle_here();
     }
 
+    /// As `cancel`, for a request that usually comes too late: every child that a cancellation ends
+    /// fails, and the notice of a failure has words in it.
+    pub(crate) fn cancel_if_first(&self, notice: impl FnOnce() -> Notice) {
+        if !self.is_cancelled() {
+            self.cancel(notice());
+        }
+    }
+
+    /// Whether the nursery itself was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.state.lock().notice.is_some()
+    }
+
     /// Asks for a graceful end, from anywhere inside.
     pub(crate) fn shut_down(&self, notice: Notice, deadline: Ticks) {
         let mut state = self.state.lock();
@@ -349,6 +385,7 @@ impl Group {
 }
 
 impl GroupState {
+    #[inline]
     fn link(&mut self, branch: &Branch) {
         let this = NonNull::from(branch);
         // SAFETY: links are guarded by the lock, which the caller holds (it has `&mut` to the state).
@@ -362,6 +399,7 @@ impl GroupState {
         self.first = Some(this);
     }
 
+    #[inline]
     fn unlink(&mut self, branch: &Branch) {
         // SAFETY: links are guarded by the lock, which the caller holds.
         let links = unsafe { &mut *branch.links.get() };
@@ -377,7 +415,8 @@ impl GroupState {
         }
     }
 
-    fn decrement(&mut self) -> Option<Wake> {
+    #[inline]
+    fn decrement<'w>(&mut self) -> Option<Wake<'w>> {
         self.live -= 1;
         if self.live != 0 {
             return None;

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use crate::clock::{NEVER, Ticks};
 use crate::sched::Worker;
 
-use super::cancelled::{CancelSource, Notice};
+use super::cancelled::Notice;
 
 pub(crate) use branch::Branch;
 pub(crate) use group::{Group, Waiter};
@@ -88,17 +88,28 @@ impl Effective {
 pub(crate) struct Requests {
     pub(crate) cancel: Option<Arc<Notice>>,
     pub(crate) shutdown: Option<Arc<Notice>>,
-    pub(crate) deadline: Option<(Ticks, CancelSource)>,
+    /// Where the deadline is put.
+    pub(crate) deadline: Option<Ticks>,
+    /// The earliest end of a grace period that was asked for after that.
+    pub(crate) grace: Option<Ticks>,
     pub(crate) shield: Option<bool>,
+}
+
+impl Requests {
+    /// Several requests may come in before they are taken over: the last one decides where the deadline
+    /// is put.
+    fn set_deadline(&mut self, deadline: Ticks) {
+        self.deadline = Some(deadline);
+        self.grace = None;
+    }
 }
 
 fn shutdown_into(requests: &mut Requests, notice: Notice, deadline: Ticks) {
     if requests.shutdown.is_none() {
         requests.shutdown = Some(Arc::new(notice));
     }
-    if deadline != NEVER {
-        requests.deadline = Some((deadline, CancelSource::ShutdownGrace));
-    }
+    // A grace period only ever shortens what there is.
+    requests.grace = Some(requests.grace.map_or(deadline, |grace| grace.min(deadline)));
 }
 
 /// Lets pokes of tasks of this very worker take effect before the call that made them returns.

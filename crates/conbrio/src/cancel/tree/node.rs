@@ -10,7 +10,6 @@ use std::sync::Arc;
 use crate::cancel::cancelled::{CancelSource, Cancelled, Notice};
 use crate::clock::{NEVER, Ticks};
 use crate::sched::{Alarm, Runnable, Worker};
-use crate::timer::TimerKey;
 
 use super::branch::Branch;
 use super::group::Group;
@@ -29,7 +28,6 @@ pub(crate) struct ScopeNode {
     deadline: Cell<Ticks>,
     /// The deadline in force outside, as of the last refresh.
     deadline_outside: Cell<Ticks>,
-    timer: Cell<Option<TimerKey>>,
     shield: Cell<bool>,
     deadline_source: Cell<CancelSource>,
     rare: Cell<Option<Box<Rare>>>,
@@ -50,14 +48,13 @@ impl ScopeNode {
     #[inline]
     pub(crate) fn new(shield: bool, deadline: Ticks) -> ScopeNode {
         ScopeNode {
-            alarm: Alarm { fire: ScopeNode::on_deadline },
+            alarm: Alarm::new(ScopeNode::on_deadline),
             branch: Cell::new(None),
             outer: Cell::new(None),
             inner: Cell::new(None),
             group: Cell::new(None),
             deadline: Cell::new(deadline),
             deadline_outside: Cell::new(NEVER),
-            timer: Cell::new(None),
             shield: Cell::new(shield),
             deadline_source: Cell::new(CancelSource::Deadline),
             rare: Cell::new(None),
@@ -115,13 +112,10 @@ impl ScopeNode {
     /// Called on the home worker, after `enter`, when no child of the group is left.
     #[inline]
     pub(crate) unsafe fn leave(&self, worker: &Worker) {
-        if let Some(shared) = self.shared() {
-            // A last request that came by a handle still counts, as one made from inside does.
-            self.absorb(worker, shared.close());
+        if self.group.get().is_some() || self.has_rare() {
+            self.close_shared(worker);
         }
-        if let Some(timer) = self.timer.take() {
-            worker.cancel_alarm(timer);
-        }
+        worker.cancel_alarm(&self.alarm);
         let branch = self.branch.get().expect("a scope is entered before it is left");
         // SAFETY: the branch is part of the task that runs this.
         let branch = unsafe { branch.as_ref() };
@@ -135,16 +129,28 @@ impl ScopeNode {
         }
         branch.deadline.set(self.deadline_outside.get());
         if self.has_rare() {
-            branch.set_requested(self.with_rare(|rare| std::mem::take(&mut rare.outside)));
+            self.leave_requested(branch);
         }
+    }
+
+    /// Takes leave of the handles, if there are some.
+    #[inline(never)]
+    fn close_shared(&self, worker: &Worker) {
+        if let Some(shared) = self.shared() {
+            // A last request that came by a handle still counts, as one made from inside does.
+            self.absorb(worker, shared.close());
+        }
+    }
+
+    #[cold]
+    fn leave_requested(&self, branch: &Branch) {
+        branch.set_requested(self.with_rare(|rare| std::mem::take(&mut rare.outside)));
     }
 
     #[inline]
     fn has_rare(&self) -> bool {
-        let rare = self.rare.take();
-        let has = rare.is_some();
-        self.rare.set(rare);
-        has
+        // SAFETY: the reference is gone before anything else can touch the cell.
+        unsafe { &*self.rare.as_ptr() }.is_some()
     }
 
     /// Uses the rare part, which is made if need be.
@@ -225,9 +231,7 @@ impl ScopeNode {
 
     /// *Home.* Moves the deadline.
     pub(crate) fn set_deadline(&self, worker: &Worker, deadline: Ticks) {
-        self.request(worker, |requests| {
-            requests.deadline = Some((deadline, CancelSource::Deadline));
-        });
+        self.request(worker, |requests| requests.set_deadline(deadline));
     }
 
     /// *Home.* Raises or lowers the shield.
@@ -294,18 +298,21 @@ impl ScopeNode {
                 rare.own.shutdown.get_or_insert(notice);
             });
         }
-        if let Some((deadline, source)) = requests.deadline {
-            let grace = source == CancelSource::ShutdownGrace;
-            // A grace period only ever shortens; a deadline that is moved goes where it is put.
-            if !grace || deadline < self.deadline.get() {
-                self.deadline.set(deadline);
-                self.deadline_source.set(source);
-                if let Some(timer) = self.timer.take() {
-                    worker.cancel_alarm(timer);
-                }
-                self.arm_deadline(worker);
-            }
+        if let Some(deadline) = requests.deadline {
+            self.put_deadline(worker, deadline, CancelSource::Deadline);
         }
+        if let Some(grace) = requests.grace
+            && grace < self.deadline.get()
+        {
+            self.put_deadline(worker, grace, CancelSource::ShutdownGrace);
+        }
+    }
+
+    fn put_deadline(&self, worker: &Worker, deadline: Ticks, source: CancelSource) {
+        self.deadline.set(deadline);
+        self.deadline_source.set(source);
+        worker.cancel_alarm(&self.alarm);
+        self.arm_deadline(worker);
     }
 
     /// Records a request, here and where handles and children look for it; the first one wins.
@@ -339,9 +346,7 @@ impl ScopeNode {
     fn set_timer(&self, worker: &Worker) {
         // SAFETY: the node stays in place until `leave`, which cancels the alarm. The pointer to the
         // whole node is also one to its first field.
-        let timer =
-            unsafe { worker.set_alarm(self.deadline.get(), NonNull::from(self).cast::<Alarm>()) };
-        self.timer.set(timer);
+        unsafe { worker.set_alarm(self.deadline.get(), NonNull::from(self).cast::<Alarm>()) };
     }
 
     fn expire(&self) {
@@ -355,17 +360,15 @@ impl ScopeNode {
     unsafe fn on_deadline(alarm: NonNull<Alarm>, worker: &Worker) {
         // SAFETY: `alarm` is the first field of a node that is in place until its alarm is cancelled.
         let node = unsafe { alarm.cast::<ScopeNode>().as_ref() };
-        if let Some(timer) = node.timer.take() {
-            // Usually the timer that has just fired. But an alarm of the same batch may have made the
-            // node set a new one, which must not outlive it
-            // (`tests/attack/deadlines.rs: a_deadline_moved_while_it_fires_leaves_no_alarm_behind`).
-            worker.cancel_alarm(timer);
-        }
+        // Usually it has just fired. But an alarm of the same batch may have made the node set it anew,
+        // and what was set then must not outlive the node
+        // (`tests/attack/deadlines.rs: a_deadline_moved_while_it_fires_leaves_no_alarm_behind`).
+        worker.cancel_alarm(&node.alarm);
         // Expires if the deadline has passed; it may have been moved while the alarm was in the batch.
         node.arm_deadline(worker);
         if let Some(branch) = node.branch.get() {
             // SAFETY: the branch is in place while the scope is entered.
-            unsafe { branch.as_ref() }.refresh(worker);
+            unsafe { branch.as_ref() }.deadline_passed(worker);
         }
     }
 }

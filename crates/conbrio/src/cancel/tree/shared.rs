@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::cancel::cancelled::{CancelSource, Notice};
+use crate::cancel::cancelled::Notice;
 use crate::clock::Ticks;
 use crate::sched::Runnable;
 
@@ -76,7 +76,7 @@ impl ScopeShared {
     }
 
     pub(crate) fn set_deadline(&self, deadline: Ticks) {
-        self.request(|state| state.requests.deadline = Some((deadline, CancelSource::Deadline)));
+        self.request(|state| state.requests.set_deadline(deadline));
     }
 
     pub(crate) fn set_shield(&self, shield: bool) {

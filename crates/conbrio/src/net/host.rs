@@ -1,0 +1,15 @@
+//! Which host of a simulated network the caller is on.
+//!
+//! Owns the key under which tasks see it; `testing::network` binds it. Outside of a simulation there is
+//! one host, and nobody asks.
+
+use conbrio_reactor::sim::HostId;
+
+use crate::task::{Cx, LocalKey};
+
+/// The host that a task's sockets belong to. Where none is bound, it is the default host.
+pub(crate) static HOST: LocalKey<HostId> = LocalKey::new();
+
+pub(super) fn current(cx: &Cx) -> HostId {
+    cx.local(&HOST).copied().unwrap_or_default()
+}

@@ -1,0 +1,79 @@
+//! N17: every public function that waits, cancelled at every point at which it can see that.
+//!
+//! Each test says by `// N17: ...` which functions it is for; `cargo xtask tidy` finds those that no test
+//! is for. What is checked is always the same promise: a cancelled call had no effect, or says exactly what
+//! it has done, so that whoever goes on afterwards misses nothing and gets nothing twice.
+
+mod buffers;
+mod network;
+mod others;
+mod pipes;
+mod scopes;
+mod sockets;
+mod tasks;
+mod time;
+
+use std::time::Duration;
+
+use conbrio::prelude::*;
+use conbrio::testing::{CancelPoints, Trial, cancel_at_every_checkpoint};
+
+const SHORT: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Whether a call was cancelled. Any other error fails the test.
+#[track_caller]
+fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
+    trial: &Trial,
+    result: &Result<T, E>,
+) -> bool {
+    match result {
+        Ok(_) => false,
+        Err(error) => {
+            assert!(error.cancelled().is_some(), "it failed: {error:?}");
+            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
+            true
+        }
+    }
+}
+
+/// In simulated time. The trial must have had at least `points` points.
+#[track_caller]
+fn simulated(points: usize, body: impl FnMut(&mut Cx, &Trial) + Send) {
+    let passed = cancel_at_every_checkpoint(body);
+    assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
+}
+
+/// With sockets and threads of the system. What is lost is waited for in vain, so there is a limit, which
+/// makes the wait fail.
+#[track_caller]
+fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) {
+    let builder = conbrio::Builder::new().workers(1);
+    let passed = CancelPoints::new().real(builder).run(|cx, trial| {
+        let in_time = cx.move_on_after(Duration::from_secs(20), |cx| {
+            body(cx, trial);
+            Ok::<(), Cancelled>(())
+        });
+        drop(in_time);
+    });
+    assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
+}
+
+/// Runs `body` beside a child.
+#[track_caller]
+fn beside<'env, R>(
+    cx: &mut Cx,
+    child: impl FnOnce(&mut Cx) -> std::io::Result<()> + Send + 'env,
+    body: impl FnOnce(&mut Cx) -> R,
+) -> R {
+    let outcome = cx.nursery(|cx, n| -> std::io::Result<R> {
+        n.spawn(child);
+        Ok(body(cx))
+    });
+    outcome.expect("the child does not fail")
+}
+
+/// Bytes that show where they were lost, doubled or exchanged; all of them letters and line feeds.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| if at % 7 == 6 { b'\n' } else { b'a' + (at % 23) as u8 }).collect()
+}

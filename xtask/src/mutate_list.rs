@@ -1,0 +1,161 @@
+//! The mistakes that `cargo xtask mutate` seeds: one textual replacement each, in a file of the crate.
+//!
+//! The text must occur exactly once. Where the source has changed so that it does not, the mutation has to
+//! be written anew for the new source: the task says so and fails.
+
+/// One seeded mistake.
+pub(crate) struct Mutation {
+    /// What the runtime does wrong with it.
+    pub(crate) what: &'static str,
+    /// Below `crates/conbrio/src`.
+    pub(crate) file: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+}
+
+pub(crate) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        what: "a shield hides nothing",
+        file: "cancel/tree/node.rs",
+        from: "        if self.shield.get() {\n            *force = Effective::default();",
+        to: "        if false {\n            *force = Effective::default();",
+    },
+    Mutation {
+        what: "the innermost cancelled scope counts, not the outermost",
+        file: "cancel/tree/node.rs",
+        from: "force.requested.cancel.take().or(own.cancel)",
+        to: "own.cancel.or(force.requested.cancel.take())",
+    },
+    Mutation {
+        what: "a grace period lengthens an earlier deadline",
+        file: "cancel/tree/node.rs",
+        from: "            && grace < self.deadline.get()",
+        to: "            && grace != self.deadline.get()",
+    },
+    Mutation {
+        what: "the deadline of a scope stays in force when the scope is left",
+        file: "cancel/tree/node.rs",
+        from: "        branch.deadline.set(self.deadline_outside.get());",
+        to: "",
+    },
+    Mutation {
+        what: "a cancelled scope without a deadline in force says that it has one",
+        file: "cancel/tree/branch.rs",
+        from: "if self.is_requested.get() && self.requested().cancel.is_some() {",
+        to: "if self.is_requested.get() && self.requested().shutdown.is_some() {",
+    },
+    Mutation {
+        what: "what comes from above does not reach the children of a nursery",
+        file: "cancel/tree/group.rs",
+        from: "if !state.effective.same(&force) {",
+        to: "if state.effective.deadline != force.deadline {",
+    },
+    Mutation {
+        what: "a nursery that is cancelled does not tell its children",
+        file: "cancel/tree/group.rs",
+        from: "            self.effective.requested.cancel = Some(Arc::clone(&notice));\n            self.poke_children();",
+        to: "            self.effective.requested.cancel = Some(Arc::clone(&notice));",
+    },
+    Mutation {
+        what: "who joins a child is not woken when it ends",
+        file: "cancel/tree/group.rs",
+        from: "let joiner = links.joiner.take().map(Wake::prepare);",
+        to: "let joiner = links.joiner.take().filter(|_| false).map(Wake::prepare);",
+    },
+    Mutation {
+        what: "a child of a cancelled start moves to its nursery all the same",
+        file: "cancel/tree/group.rs",
+        from: "        if old.effective.requested.cancel.is_some() {\n            return;",
+        to: "        if old.effective.requested.cancel.is_some() && old.live == 0 {\n            return;",
+    },
+    Mutation {
+        what: "a cancelled nursery is left before its children have ended",
+        file: "nursery/core.rs",
+        from: "            cx.park(Interrupt::Never, \"its children\");",
+        to: "            if cx.park(Interrupt::OnCancel, \"its children\") == crate::sched::Parked::Interrupted {\n                return;\n            }",
+    },
+    Mutation {
+        what: "the errors of a nursery come in the wrong order",
+        file: "nursery/core.rs",
+        from: "failures.errors.push(error)",
+        to: "failures.errors.insert(0, error)",
+    },
+    Mutation {
+        what: "a nursery passes on its own cancellation",
+        file: "nursery/core.rs",
+        from: "if self.node.owns(cancelled) || self.group.owns(cancelled) => {}",
+        to: "if self.group.owns(cancelled) => {}",
+    },
+    Mutation {
+        what: "an error is lost where there is a panic as well",
+        file: "nursery/core.rs",
+        from: "            (1, None) => self.panics.remove(0),",
+        to: "            (1, _) => self.panics.remove(0),",
+    },
+    Mutation {
+        what: "a child that was cancelled alone counts as failed",
+        file: "nursery/child.rs",
+        from: "if !error.cancelled().is_some_and(is_own) {",
+        to: "if !error.cancelled().is_some_and(|c| is_own(c) && own.is_none()) {",
+    },
+    Mutation {
+        what: "a value that nobody takes is not dropped with its handle",
+        file: "nursery/child.rs",
+        from: "(old & STORED != 0 && !self.taken).then_some",
+        to: "(old & STORED == 0 && !self.taken && old != 0 && old & HANDLE_GONE == 0).then_some",
+    },
+    Mutation {
+        what: "a start that fails keeps its place in the nursery",
+        file: "nursery/start.rs",
+        from: "    if !slot.moved.into_inner() {",
+        to: "    if slot.moved.into_inner() {",
+    },
+    Mutation {
+        what: "a scope takes back every cancellation",
+        file: "scope/mod.rs",
+        from: "Some(cancelled) if node.owns(cancelled) => Ok(None),",
+        to: "Some(_) => Ok(None),",
+    },
+    Mutation {
+        what: "a shutdown does not end the wait for it",
+        file: "scope/mod.rs",
+        from: "self.park(Interrupt::OnShutdown, \"a shutdown request\")",
+        to: "self.park(Interrupt::OnCancel, \"a shutdown request\")",
+    },
+    Mutation {
+        what: "a cancellation wins over what has happened already",
+        file: "task/park.rs",
+        from: "            if runnable.is_woken() {\n                return Parked::Woken;",
+        to: "            if runnable.is_woken()\n                && !(interrupt == Interrupt::OnCancel && self.is_interrupted(interrupt, what))\n            {\n                return Parked::Woken;",
+    },
+    Mutation {
+        what: "a late wake ends a later wait",
+        file: "sched/runnable.rs",
+        from: "if self.sequence.get() != sequence || self.woken.get() {",
+        to: "if self.sequence.get() < sequence || self.woken.get() {",
+    },
+    Mutation {
+        what: "what is in the inbox of a worker does not reach tasks that wait",
+        file: "sched/runnable.rs",
+        from: "        if me.attention() & DIRTY != 0 {",
+        to: "        if me.attention() & DIRTY != 0 && me.is_cancelled() {",
+    },
+    Mutation {
+        what: "the timer store takes the latest slot for the first",
+        file: "timer/mod.rs",
+        from: "let digit = self.occupied[level].trailing_zeros() as usize;",
+        to: "let digit = 63 - self.occupied[level].leading_zeros() as usize;",
+    },
+    Mutation {
+        what: "the timer store expires what is not due",
+        file: "timer/mod.rs",
+        from: "            if deadline <= now {\n                self.slab.remove(index);",
+        to: "            if deadline <= now || next == NIL {\n                self.slab.remove(index);",
+    },
+    Mutation {
+        what: "a quiet moment makes the clock jump too far",
+        file: "testing/mock_clock.rs",
+        from: "        self.jump(ahead);",
+        to: "        self.jump(ahead + ahead / 2);",
+    },
+];
