@@ -13,7 +13,7 @@ use crate::task::Cx;
 ///
 /// # Examples
 ///
-/// See the [module](super::network).
+/// See the [module](super).
 #[derive(Clone)]
 pub struct Network {
     network: sim::Network,
