@@ -4,6 +4,7 @@
 //! and is reported with the command that failed. A step that cannot run on this machine says so loudly
 //! when it is met and again at the end, because a skipped check proves nothing.
 
+use crate::instructions::{self, Outcome};
 use crate::smoke::{self, Smoke};
 use crate::source::{self, Source};
 use crate::tidy;
@@ -63,6 +64,7 @@ const STEPS: &[Step] = &[
     Step { name: "abort", run: abort },
     Step { name: "loom", run: loom },
     Step { name: "msrv", run: msrv },
+    Step { name: "instructions", run: instructions },
 ];
 
 /// Steps that run only when they are asked for by name.
@@ -147,7 +149,7 @@ impl Machine {
     }
 }
 
-fn target_dir(root: &Path) -> PathBuf {
+pub(crate) fn target_dir(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
@@ -239,6 +241,13 @@ fn msrv(machine: &Machine) -> Result<Done, String> {
     };
     let toolchain = format!("+{toolchain}");
     machine.cargo_with(&[machine.own_target_dir("msrv")], &[&toolchain, "check", "--workspace"])
+}
+
+fn instructions(machine: &Machine) -> Result<Done, String> {
+    instructions::check(&machine.root).map(|outcome| match outcome {
+        Outcome::Passed => Done::Passed,
+        Outcome::Skipped(reason) => Done::Skipped(reason),
+    })
 }
 
 fn workspace_rust_version(root: &Path) -> Result<String, String> {

@@ -2,10 +2,12 @@
 //!
 //! This crate owns the checks that keep the tree in shape: `ci` runs every step a change must pass,
 //! `tidy` reads the sources for rules that neither rustc nor clippy knows, `spec` counts which lines
-//! of `spec/ids.txt` are claimed by a test, `mutate` seeds mistakes that the tests must find. It has no
-//! dependencies, so that it builds in a second on a fresh clone.
+//! of `spec/ids.txt` are claimed by a test, `mutate` seeds mistakes that the tests must find, and
+//! `instructions` compares what the core operations cost with what they did. It has no dependencies, so
+//! that it builds in a second on a fresh clone.
 
 mod ci;
+mod instructions;
 mod mutate;
 mod mutate_list;
 mod smoke;
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Some((&"tidy", [])) => tidy::main(&root),
         Some((&"spec", options)) => spec::main(&root, options),
         Some((&"mutate", options)) => mutate::main(&root, options),
+        Some((&"instructions", options)) => instructions::main(&root, options),
         Some((&"help" | &"--help" | &"-h", _)) => {
             println!("{USAGE}");
             Ok(())
@@ -58,4 +61,6 @@ usage: cargo xtask <task>
   spec --missing     only the lines that are not
   spec --where <id>  the places that claim one line
   mutate             seeds mistakes into a copy of the tree and runs the campaign on each
-  mutate --only <x>  those with <x> in their name";
+  mutate --only <x>  those with <x> in their name
+  instructions       what the core operations cost in instructions, against benches/instructions.txt
+  instructions --bless  makes what they cost now the baseline";

@@ -235,6 +235,13 @@ impl<E> MaybeCancelled for NurseryError<E> {
     }
 }
 
+impl<E> From<Cancelled> for NurseryError<E> {
+    /// For functions that open a nursery and wait outside of it, too.
+    fn from(cancelled: Cancelled) -> NurseryError<E> {
+        NurseryError::Cancelled(cancelled)
+    }
+}
+
 // This is the only `From<NurseryError<_>> for io::Error`: with a second one the error type of a
 // nursery in a function that returns `io::Result` could no longer be inferred
 // (`tests/ui/pass/unannotated.rs`).
