@@ -1,7 +1,7 @@
 //! What every back end provides: the driver trait and the small types of its calls.
 //!
 //! This file owns the contract and what all of its implementations say the same way. They are
-//! [`crate::epoll`] and [`crate::sim`]. The rules, numbered, which the back ends' files cite:
+//! [`crate::epoll`], [`crate::uring`] and [`crate::sim`]. The rules, numbered, which the back ends' files cite:
 //!
 //! - D1. Every wait that `submit` accepted ends exactly once: by one completion out of `poll`, or by
 //!   `cancel` answering [`Cancel::Done`]. `in_flight` counts those that have not ended.
@@ -74,6 +74,10 @@ pub trait Driver {
 
     /// Hears that the direction at `spot` has just been found to have nothing more.
     fn blocked(&self, spot: Spot, direction: Direction);
+
+    /// Hears that an operation at `spot` has taken the last that the direction had to give. The next
+    /// attempt would find nothing.
+    fn drained(&self, spot: Spot, direction: Direction);
 
     /// Begins a wait for the operation that `request` describes, under the name `token`.
     ///

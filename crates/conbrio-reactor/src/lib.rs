@@ -10,6 +10,7 @@ mod reactor;
 pub mod sim;
 mod source;
 mod statistics;
+mod uring;
 
 pub use driver::{Cancel, Driver, Hint, Spot, Ticket, Timeout};
 pub use notify::Notifier;

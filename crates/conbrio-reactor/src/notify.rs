@@ -1,8 +1,8 @@
 //! Waking a sleeping poll from another thread.
 //!
 //! Owns the eventfd and the flag that merges notifications. Nobody ever reads the eventfd: it is
-//! watched edge-triggered, every write is an edge (eventfd(2), epoll(7)), and one system call per
-//! wake is saved.
+//! watched edge-triggered (by epoll, or by a multishot poll of a ring), every write is an edge
+//! (eventfd(2), epoll(7)), and one system call per wake is saved.
 //!
 //! The protocol, over `pending`:
 //!

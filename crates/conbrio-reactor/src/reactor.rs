@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 
 use crate::driver::{Cancel, Driver, Hint, Ticket, Timeout};
 use crate::epoll::Epoll;
+use crate::op::file::FileOperation;
 use crate::os::{self, ListenOptions};
 use crate::sim::{self, HostId, Network, Simulated};
+use crate::uring::Uring;
 use crate::{Completion, Notifier, Operation, Source, Statistics, Token};
 
 /// Which back end a reactor uses.
@@ -22,6 +24,10 @@ pub enum Choice {
     Auto,
     /// epoll(7).
     Epoll,
+    /// io_uring(7), or an error that says why not.
+    Uring,
+    /// io_uring(7) where it is good enough, and epoll(7) where it is not; [`Info::refused`] says why.
+    PreferUring,
 }
 
 /// What a reactor is and why, for logs.
@@ -32,6 +38,8 @@ pub struct Info {
     pub backend: &'static str,
     /// Why this back end was chosen, in words.
     pub reason: String,
+    /// Why another one, which would have been preferred, cannot be used on this machine.
+    pub refused: Option<String>,
 }
 
 /// The result of trying an operation without waiting.
@@ -101,6 +109,7 @@ pub struct Reactor {
 #[derive(Debug)]
 enum Backend {
     Epoll(Epoll),
+    Uring(Box<Uring>),
     Simulated(Box<Simulated>),
 }
 
@@ -110,18 +119,35 @@ impl Reactor {
     /// # Errors
     ///
     /// If the kernel refuses what the back end needs; most often the limit of open files is reached.
+    /// With [`Choice::Uring`] also if this machine has no io_uring, or none that is good enough.
     pub fn new(choice: Choice) -> io::Result<Reactor> {
-        let reason = match choice {
-            Choice::Auto => "it is the only back end of this version",
-            Choice::Epoll => "it was asked for",
-        };
+        match choice {
+            // Measured equal for sockets: docs/design/0014-io-uring.md says what would change this.
+            Choice::Auto => Reactor::on_epoll("it is preferred for now", None),
+            Choice::PreferUring => match Uring::new() {
+                Ok(uring) => Ok(Reactor::on_uring(uring, "this machine has it")),
+                Err(refusal) => {
+                    Reactor::on_epoll("io_uring cannot be used", Some(refusal.to_string()))
+                }
+            },
+            Choice::Epoll => Reactor::on_epoll("it was asked for", None),
+            Choice::Uring => Ok(Reactor::on_uring(Uring::new()?, "it was asked for")),
+        }
+    }
+
+    fn on_epoll(why: &str, refused: Option<String>) -> io::Result<Reactor> {
         let epoll = Epoll::new()?;
-        let reason = format!("{reason}; {}", epoll.timing());
-        Ok(Reactor {
-            backend: Backend::Epoll(epoll),
-            info: Info { backend: "epoll", reason },
-            stays_on_its_thread: PhantomData,
-        })
+        let detail = refused.as_deref().map(|refused| format!(": {refused}")).unwrap_or_default();
+        let reason = format!("{why}{detail}; {}", epoll.timing());
+        let info = Info { backend: "epoll", reason, refused };
+        Ok(Reactor { backend: Backend::Epoll(epoll), info, stays_on_its_thread: PhantomData })
+    }
+
+    fn on_uring(uring: Uring, why: &str) -> Reactor {
+        let reason = format!("{why}; {}", uring.timing());
+        let info = Info { backend: "uring", reason, refused: None };
+        let backend = Backend::Uring(Box::new(uring));
+        Reactor { backend, info, stays_on_its_thread: PhantomData }
     }
 
     /// Makes a reactor on a simulated network. It never sleeps, and performs operations only on sources
@@ -134,7 +160,11 @@ impl Reactor {
     pub fn simulated(network: &Network) -> io::Result<Reactor> {
         Ok(Reactor {
             backend: Backend::Simulated(Box::new(Simulated::new(network)?)),
-            info: Info { backend: "simulated", reason: "it was asked for".to_owned() },
+            info: Info {
+                backend: "simulated",
+                reason: "it was asked for".to_owned(),
+                refused: None,
+            },
             stays_on_its_thread: PhantomData,
         })
     }
@@ -152,7 +182,9 @@ impl Reactor {
             "a reactor joins another network only with nothing in flight"
         );
         match &mut self.backend {
-            Backend::Epoll(_) => panic!("only a simulated reactor can join a network"),
+            Backend::Epoll(_) | Backend::Uring(_) => {
+                panic!("only a simulated reactor can join a network")
+            }
             Backend::Simulated(simulated) => simulated.join(network),
         }
     }
@@ -161,7 +193,7 @@ impl Reactor {
     #[must_use]
     pub fn network(&self) -> Option<&Network> {
         match &self.backend {
-            Backend::Epoll(_) => None,
+            Backend::Epoll(_) | Backend::Uring(_) => None,
             Backend::Simulated(simulated) => Some(simulated.network()),
         }
     }
@@ -215,33 +247,10 @@ impl Reactor {
     /// Costs the system call and a few nanoseconds, or only those where the direction is known not
     /// to be ready. Allocates nothing.
     pub fn attempt<O: Operation>(&self, op: &mut O) -> Attempt<io::Result<O::Output>> {
-        let epoll = match &self.backend {
-            Backend::Epoll(epoll) => epoll,
-            Backend::Simulated(simulated) => return simulated.attempt(op),
-        };
-        let direction = op.direction();
-        let spot = match epoll.hint(op.source(), direction) {
-            Hint::Try(spot) => spot,
-            Hint::Wait if op.may_skip() => return Attempt::Wait,
-            // The first call starts something; what it finds says nothing about the direction.
-            Hint::Wait => None,
-        };
-        loop {
-            let result = op.try_now();
-            let found_nothing = match &result {
-                Ok(output) => op.source().is_tcp() && op.drained(output),
-                // A system call that does not wait is interrupted by a signal that came meanwhile
-                // at most, so this ends.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-            };
-            if found_nothing && let Some(spot) = spot {
-                epoll.blocked(spot, direction);
-            }
-            return match result {
-                Err(_) if found_nothing => Attempt::Wait,
-                result => Attempt::Done(result),
-            };
+        match &self.backend {
+            Backend::Epoll(epoll) => try_on(epoll, op),
+            Backend::Uring(uring) => try_on(&**uring, op),
+            Backend::Simulated(simulated) => simulated.attempt(op),
         }
     }
 
@@ -270,11 +279,50 @@ impl Reactor {
         unsafe {
             match &self.backend {
                 Backend::Epoll(epoll) => epoll.submit(op.source(), direction, request, token),
+                Backend::Uring(uring) => uring.submit(op.source(), direction, request, token),
                 Backend::Simulated(simulated) => {
                     simulated.submit(op.source(), direction, request, token)
                 }
             }
         }
+    }
+
+    /// Whether [`submit_file`](Reactor::submit_file) performs operations on files. If not, a thread has
+    /// to ([`FileOperation::perform`]). Makes no system call, and never changes.
+    #[inline]
+    pub fn performs_files(&self) -> bool {
+        matches!(self.backend, Backend::Uring(_))
+    }
+
+    /// Begins an operation on a file. Its completion carries `token` and is [`Outcome::Done`], or
+    /// [`Outcome::Ready`] if it was interrupted without effect and has to be submitted again.
+    ///
+    /// [`Outcome::Done`]: crate::Outcome::Done
+    /// [`Outcome::Ready`]: crate::Outcome::Ready
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` unless this reactor [performs](Reactor::performs_files) them. Nothing has begun then.
+    ///
+    /// # Safety
+    ///
+    /// As for [`submit`](Reactor::submit).
+    pub unsafe fn submit_file<O: FileOperation>(
+        &self,
+        op: &mut O,
+        token: Token,
+    ) -> io::Result<Ticket> {
+        let Backend::Uring(uring) = &self.backend else {
+            let backend = self.info.backend;
+            let message = format!(
+                "perform an operation on a file: a reactor on {backend} does not (let a thread perform it)"
+            );
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        };
+        let request = op.request();
+        // SAFETY: the caller keeps `op` in place until the wait has ended, and the contract of
+        // `FileOperation` says that the request's pointers and fds are valid for as long.
+        Ok(unsafe { uring.submit_file(&request, token) })
     }
 
     /// Ends a wait early if the back end can do so at once. See [`Cancel`].
@@ -284,6 +332,7 @@ impl Reactor {
     pub fn cancel(&self, ticket: Ticket) -> Cancel {
         match &self.backend {
             Backend::Epoll(epoll) => epoll.cancel(ticket),
+            Backend::Uring(uring) => uring.cancel(ticket),
             Backend::Simulated(simulated) => simulated.cancel(ticket),
         }
     }
@@ -300,6 +349,7 @@ impl Reactor {
     pub fn poll(&self, timeout: Timeout, completions: &mut Vec<Completion>) -> io::Result<()> {
         match &self.backend {
             Backend::Epoll(epoll) => epoll.poll(timeout, completions),
+            Backend::Uring(uring) => uring.poll(timeout, completions),
             Backend::Simulated(simulated) => simulated.poll(timeout, completions),
         }
     }
@@ -308,6 +358,7 @@ impl Reactor {
     pub fn in_flight(&self) -> usize {
         match &self.backend {
             Backend::Epoll(epoll) => epoll.in_flight(),
+            Backend::Uring(uring) => uring.in_flight(),
             Backend::Simulated(simulated) => simulated.in_flight(),
         }
     }
@@ -331,7 +382,44 @@ impl Reactor {
     fn driver(&self) -> &dyn Driver {
         match &self.backend {
             Backend::Epoll(epoll) => epoll,
+            Backend::Uring(uring) => &**uring,
             Backend::Simulated(simulated) => &**simulated,
         }
+    }
+}
+
+/// Makes the system call, unless the driver knows that it finds nothing, and tells it what was found.
+#[inline]
+fn try_on<D: Driver, O: Operation>(driver: &D, op: &mut O) -> Attempt<io::Result<O::Output>> {
+    let direction = op.direction();
+    let spot = match driver.hint(op.source(), direction) {
+        Hint::Try(spot) => spot,
+        Hint::Wait if op.may_skip() => return Attempt::Wait,
+        // The first call starts something; what it finds says nothing about the direction.
+        Hint::Wait => None,
+    };
+    loop {
+        let result = op.try_now();
+        match &result {
+            Ok(output) => {
+                if op.source().is_tcp()
+                    && op.drained(output)
+                    && let Some(spot) = spot
+                {
+                    driver.drained(spot, direction);
+                }
+            }
+            // A system call that does not wait is interrupted by a signal that came meanwhile at most,
+            // so this ends.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Some(spot) = spot {
+                    driver.blocked(spot, direction);
+                }
+                return Attempt::Wait;
+            }
+            Err(_) => {}
+        }
+        return Attempt::Done(result);
     }
 }

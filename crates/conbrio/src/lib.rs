@@ -55,11 +55,18 @@
 //! | the capability to wait, and all operations that belong to no object | [`Cx`] |
 //! | children | [`Cx::nursery`], [`Nursery`], [`Child`], [`NurseryError`] |
 //! | deadlines, cancelling, shields, shutdown | [`Cx::move_on_after`], [`Cx::fail_after`], [`Cx::cancel_scope`], [`Cx::shield`], [`Cx::cleanup`], [`CancelHandle`] |
+//! | join, race, retry, supervise and others | [`concurrent`] |
 //! | what a cancellation says | [`Cancelled`], [`OrCancelled`], [`MaybeCancelled`] |
 //! | TCP; reading and writing | [`net`], [`io`] |
 //! | signals of the operating system | [`signal`] |
+//! | other programs | [`process`] |
+//! | events, locks, permits | [`sync`] |
+//! | items from task to task; one of several things | [`channel`], [`Cx::select`] |
 //! | time | [`Cx::sleep`], [`Cx::interval`], [`Clock`] |
-//! | code that blocks, or needs a big stack | [`Cx::blocking`], [`Cx::on_thread_stack`] |
+//! | code that blocks, or needs a big stack | [`Cx::blocking`], [`Cx::on_thread_stack`], [`threads`] |
+//! | threads that talk to tasks | [`threads`], [`Cx::portal`] |
+//! | values that tasks inherit; one for a runtime | [`LocalKey`], [`RunLocalKey`] |
+//! | state that libraries keep in the thread | [`Cx::around_turns`] |
 //! | futures of other crates | [`Cx::wait`] |
 //! | observing tasks and workers | [`instrument`] |
 //! | tests | [`testing`] |
@@ -68,6 +75,7 @@
 //! # Features
 //!
 //! * `anyhow`: [`MaybeCancelled`] for `anyhow::Error`.
+//! * `tracing`: spans of `tracing` around code that waits, [`Cx`]`::in_span`.
 //! * `sanitizer`: lets AddressSanitizer follow the switches between stacks.
 //!
 //! # Platforms
@@ -76,32 +84,39 @@
 
 mod blocking;
 mod cancel;
+pub mod channel;
 mod clock;
+pub mod concurrent;
 pub mod instrument;
 mod interop;
 pub mod io;
+mod locals;
 pub mod lowlevel;
 pub mod net;
 mod nursery;
+pub mod process;
 mod run;
 mod sched;
 mod scope;
 pub mod signal;
+pub mod sync;
 mod task;
 pub mod testing;
+pub mod threads;
 mod time;
 mod timer;
 mod util;
 
 pub use cancel::{CancelSource, Cancelled, MaybeCancelled, OrCancelled, OrTimedOut, TimedOut};
 pub use clock::{Clock, Idle, SystemClock};
+pub use locals::{Before, RunLocalKey};
 pub use nursery::{
     Child, Errors, LocalChild, Nursery, NurseryError, NurseryPanic, StartError, Started, Stopped,
     TaskBuilder,
 };
 pub use run::{Builder, Reactor, RuntimeError, RuntimeInfo, RuntimeStatistics, run};
 pub use scope::{CancelHandle, CancelScope};
-pub use task::Cx;
+pub use task::{Cx, LocalKey, Turn};
 pub use time::{Interval, MissedTicks};
 
 pub mod prelude;
@@ -119,12 +134,30 @@ mod pages {
     mod panics {}
     #[doc = include_str!("../../../docs/guide/cancellation.md")]
     mod cancellation {}
+    #[doc = include_str!("../../../docs/guide/timeouts.md")]
+    mod timeouts {}
+    #[doc = include_str!("../../../docs/guide/shutdown.md")]
+    mod shutdown {}
+    #[doc = include_str!("../../../docs/guide/from-trio.md")]
+    mod from_trio {}
+    #[doc = include_str!("../../../docs/guide/from-go.md")]
+    mod from_go {}
+    #[doc = include_str!("../../../docs/guide/combinators.md")]
+    mod combinators {}
     #[doc = include_str!("../../../docs/guide/network.md")]
     mod network {}
+    #[doc = include_str!("../../../docs/guide/channels.md")]
+    mod channels {}
     #[doc = include_str!("../../../docs/guide/thread-locals.md")]
     mod thread_locals {}
     #[doc = include_str!("../../../docs/guide/blocking.md")]
     mod blocking {}
+    #[doc = include_str!("../../../docs/guide/threads.md")]
+    mod threads {}
+    #[doc = include_str!("../../../docs/guide/locals.md")]
+    mod locals {}
+    #[doc = include_str!("../../../docs/guide/sync.md")]
+    mod sync {}
     #[doc = include_str!("../../../docs/guide/testing.md")]
     mod testing {}
     #[doc = include_str!("../../../docs/guide/from-tokio.md")]

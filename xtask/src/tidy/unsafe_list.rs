@@ -21,4 +21,5 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
     ("crates/conbrio/tests/attack/", "a signal handler, to see it run on a task's stack"),
     ("crates/conbrio/tests/sched/", "an alarm that ends a child process that hangs"),
     ("crates/conbrio/tests/allocations/", "an allocator that counts"),
+    ("crates/conbrio/tests/sync/allocations.rs", "an allocator that counts"),
 ];

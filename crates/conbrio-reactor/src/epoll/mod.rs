@@ -262,6 +262,11 @@ impl Driver for Epoll {
         }
     }
 
+    #[inline]
+    fn drained(&self, spot: Spot, direction: Direction) {
+        self.blocked(spot, direction);
+    }
+
     unsafe fn submit(
         &self,
         source: &Source,

@@ -6,6 +6,7 @@
 mod accept;
 mod connect;
 mod datagram;
+pub mod file;
 mod readiness;
 mod recv;
 mod recv_vectored;

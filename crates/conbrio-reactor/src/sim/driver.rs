@@ -152,6 +152,8 @@ impl Driver for Simulated {
 
     fn blocked(&self, _spot: Spot, _direction: Direction) {}
 
+    fn drained(&self, _spot: Spot, _direction: Direction) {}
+
     unsafe fn submit(
         &self,
         source: &Source,

@@ -25,13 +25,13 @@ fn data_after_a_cancelled_wait_goes_to_the_next_attempt(make: Make) {
         assert!(matches!(reactor.attempt(&mut receive), Attempt::Wait));
         let ticket = submit(&reactor, &mut receive, Token(1)).unwrap();
         assert_eq!(reactor.in_flight(), 1);
-        assert_eq!(reactor.cancel(ticket), Cancel::Done);
+        call_off_idle(&reactor, ticket, Token(1));
         assert_eq!(reactor.in_flight(), 0);
         peer.write_all(b"complete").unwrap();
         let count = finish(&reactor, &mut op::Recv::new(&ours, &mut buffer)).unwrap();
         assert_eq!(&buffer[..count], b"complete");
     }
-    if reactor.network().is_none() {
+    if registers(&reactor) {
         assert_eq!(reactor.statistics().registrations, 1);
     }
 }
@@ -43,20 +43,21 @@ fn a_cancelled_wait_never_completes(make: Make) {
     let (mut one, mut two) = ([0; 4], [0; 4]);
     let mut receive = op::Recv::new(&ours, &mut one);
     let ticket = submit(&reactor, &mut receive, Token(1)).unwrap();
+    call_off_idle(&reactor, ticket, Token(1));
     // Another wait keeps the poll below from being skipped.
     let mut elsewhere = op::Recv::new(&other, &mut two);
     let elsewhere = submit(&reactor, &mut elsewhere, Token(2)).unwrap();
-    assert_eq!(reactor.cancel(ticket), Cancel::Done);
     peer.write_all(b"data").unwrap();
     let before = reactor.statistics().events;
-    // The simulated network has delivered it already.
-    while reactor.network().is_none() && reactor.statistics().events == before {
+    // The simulated network has delivered it already, and a ring knows nothing of it.
+    while registers(&reactor) && reactor.statistics().events == before {
         let mut completions = Vec::new();
         reactor.poll(Timeout::Never, &mut completions).unwrap();
         assert!(completions.is_empty(), "{completions:?}");
     }
     assert!(poll_now(&reactor).is_empty());
-    assert_eq!(reactor.cancel(elsewhere), Cancel::Done);
+    call_off_idle(&reactor, elsewhere, Token(2));
+    assert_eq!(finish(&reactor, &mut receive).unwrap(), 4);
 }
 
 fn cancelling_twice_or_after_the_end_changes_nothing(make: Make) {
@@ -66,12 +67,13 @@ fn cancelling_twice_or_after_the_end_changes_nothing(make: Make) {
     let mut receive = op::Recv::new(&ours, &mut buffer);
     let ticket = submit(&reactor, &mut receive, Token(1)).unwrap();
     peer.write_all(b"data").unwrap();
-    assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
+    let outcome = wait_for(&reactor, Token(1));
     for _ in 0..2 {
         assert_eq!(reactor.cancel(ticket), Cancel::Done);
         assert_eq!(reactor.in_flight(), 0);
     }
-    assert_eq!(done(reactor.attempt(&mut receive)), 4);
+    let result = conclude(&mut receive, outcome);
+    assert_eq!(result.unwrap_or_else(|| finish(&reactor, &mut receive)).unwrap(), 4);
     drop(ours);
     assert_eq!(reactor.statistics().sources, 0);
     assert_eq!(reactor.cancel(ticket), Cancel::Done);
@@ -94,11 +96,12 @@ fn an_old_ticket_does_not_end_a_later_wait(make: Make) {
             assert_eq!(reactor.in_flight(), 1, "an old ticket ended a later wait");
             old.push(ticket);
             peer.write_all(b"data").unwrap();
-            assert_eq!(wait_for(&reactor, Token(round)), Outcome::Ready);
-            assert_eq!(done(reactor.attempt(&mut receive)), 4);
+            assert_eq!(finish_wait(&reactor, &mut receive, Token(round)).unwrap(), 4);
         }
     }
-    assert_eq!(reactor.statistics().registrations, 50);
+    if registers(&reactor) {
+        assert_eq!(reactor.statistics().registrations, 50);
+    }
 }
 
 fn os_pair() -> (conbrio_reactor::Source, std::os::unix::net::UnixStream) {
@@ -112,12 +115,19 @@ fn a_wait_without_an_attempt_does_not_miss_what_is_there(make: Make) {
     let (ours, mut peer) = tcp_and_peer(&reactor);
     let mut buffer = [0; 4];
     let mut receive = op::Recv::new(&ours, &mut buffer);
-    peer.write_all(b"data").unwrap();
     for _ in 0..3 {
+        peer.write_all(b"data").unwrap();
         submit(&reactor, &mut receive, Token(1)).unwrap();
-        assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
+        if performs(&reactor) {
+            assert_eq!(wait_for(&reactor, Token(1)), Outcome::Done(4));
+            continue;
+        }
+        for _ in 0..3 {
+            assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
+            submit(&reactor, &mut receive, Token(1)).unwrap();
+        }
+        assert_eq!(finish_wait(&reactor, &mut receive, Token(1)).unwrap(), 4);
     }
-    assert_eq!(done(reactor.attempt(&mut receive)), 4);
 }
 
 fn an_early_wait_can_be_cancelled(make: Make) {
@@ -126,11 +136,22 @@ fn an_early_wait_can_be_cancelled(make: Make) {
     let mut buffer = [0; 4];
     let mut receive = op::Recv::new(&ours, &mut buffer);
     peer.write_all(b"data").unwrap();
-    submit(&reactor, &mut receive, Token(1)).unwrap();
-    assert_eq!(wait_for(&reactor, Token(1)), Outcome::Ready);
-    let ticket = submit(&reactor, &mut receive, Token(2)).unwrap();
-    assert_eq!(reactor.cancel(ticket), Cancel::Done);
+    if !performs(&reactor) {
+        // The edge has been fetched: every later wait begins too late for it.
+        submit(&reactor, &mut receive, Token(9)).unwrap();
+        assert_eq!(wait_for(&reactor, Token(9)), Outcome::Ready);
+    }
+    let mut left = 4;
+    for round in 0..3 {
+        let ticket = submit(&reactor, &mut receive, Token(round)).unwrap();
+        // A ring performs it before it hears of the cancellation: then it counts.
+        if let Some(outcome) = call_off(&reactor, ticket, Token(round)) {
+            left -= conclude(&mut receive, outcome).unwrap().unwrap();
+            peer.write_all(b"more").unwrap();
+            left += 4;
+        }
+    }
     submit(&reactor, &mut receive, Token(3)).unwrap();
-    assert_eq!(wait_for(&reactor, Token(3)), Outcome::Ready);
+    assert_eq!(finish_wait(&reactor, &mut receive, Token(3)).unwrap(), left);
     assert!(poll_now(&reactor).is_empty());
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use conbrio_reactor::sim::HostId;
-use conbrio_reactor::{Attempt, Cancel, Reactor, Source, Token, op, os};
+use conbrio_reactor::{Attempt, Cancel, Outcome, Reactor, Source, Token, op, os};
 
 use crate::peer::settle;
 use crate::support::*;
@@ -148,8 +148,7 @@ fn a_wait_for_a_datagram_ends_when_it_comes(make: Make) {
     submit(&reactor, &mut receive, Token(1)).unwrap();
     assert!(poll_now(&reactor).is_empty());
     send(&reactor, &left, b"x", to);
-    wait_for(&reactor, Token(1));
-    assert_eq!(done(reactor.attempt(&mut receive)), (1, from));
+    assert_eq!(finish_wait(&reactor, &mut receive, Token(1)).unwrap(), (1, from));
 }
 
 fn a_cancelled_wait_takes_no_datagram(make: Make) {
@@ -158,8 +157,14 @@ fn a_cancelled_wait_takes_no_datagram(make: Make) {
     let mut buffer = [0; 16];
     let mut receive = op::RecvFrom::new(&right, &mut buffer);
     let ticket = submit(&reactor, &mut receive, Token(1)).unwrap();
-    send(&reactor, &left, b"x", to);
-    assert_eq!(reactor.cancel(ticket), Cancel::Done);
+    if performs(&reactor) {
+        // It would take what is there before it hears of the cancellation, which then is too late.
+        call_off_idle(&reactor, ticket, Token(1));
+        send(&reactor, &left, b"x", to);
+    } else {
+        send(&reactor, &left, b"x", to);
+        assert_eq!(reactor.cancel(ticket), Cancel::Done);
+    }
     assert!(poll_now(&reactor).is_empty());
     let received = finish(&reactor, &mut op::RecvFrom::new(&right, &mut buffer)).unwrap();
     assert_eq!(received, (1, from));
@@ -176,12 +181,18 @@ fn a_clone_shares_the_queue(make: Make) {
     let mut second = op::Recv::new(&clone, &mut two);
     let tickets = [submit(&reactor, &mut first, Token(1)), submit(&reactor, &mut second, Token(2))];
     send(&reactor, &left, b"x", to);
-    let woken = wait_some(&reactor).len();
-    assert!((1..=2).contains(&woken));
-    for ticket in tickets {
-        assert_eq!(reactor.cancel(ticket.unwrap()), Cancel::Done);
+    let mut woken = wait_some(&reactor);
+    assert!((1..=2).contains(&woken.len()));
+    let pending = tickets.map(|ticket| reactor.cancel(ticket.unwrap()));
+    if pending.contains(&Cancel::Pending) {
+        woken.extend(wait_some(&reactor));
     }
-    assert_eq!(done(reactor.attempt(&mut second)), 1);
+    let taken = woken.iter().filter(|woken| woken.outcome == Outcome::Done(1)).count();
+    if performs(&reactor) {
+        assert_eq!((taken, woken.len()), (1, 2), "{woken:?}");
+    } else {
+        assert_eq!(done(reactor.attempt(&mut second)), 1);
+    }
     assert!(matches!(reactor.attempt(&mut first), Attempt::Wait));
     // The socket lives as long as one of them does.
     drop(right);

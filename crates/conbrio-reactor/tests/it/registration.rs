@@ -8,7 +8,7 @@ use conbrio_reactor::{Attempt, Cancel, Outcome, Reactor, Source, Timeout, Token,
 
 use crate::support::*;
 
-suite!(
+epoll_suite!(
     a_source_is_registered_once_per_reactor,
     what_is_left_behind_falls_silent,
     a_source_that_fell_silent_can_be_waited_for_again,
@@ -25,10 +25,10 @@ fn exchange(reactor: &Reactor, ours: &Source, mut peer: &std::net::TcpStream) {
     assert!(matches!(reactor.attempt(&mut receive), Attempt::Wait));
     submit(reactor, &mut receive, Token(1)).unwrap();
     peer.write_all(b"ping").unwrap();
-    assert_eq!(finish_wait(reactor, &mut receive), 4);
+    assert_eq!(finish_reading(reactor, &mut receive), 4);
 }
 
-fn finish_wait(reactor: &Reactor, receive: &mut op::Recv<'_>) -> usize {
+fn finish_reading(reactor: &Reactor, receive: &mut op::Recv<'_>) -> usize {
     loop {
         assert_eq!(wait_for(reactor, Token(1)), Outcome::Ready);
         match reactor.attempt(receive) {
@@ -142,7 +142,7 @@ fn an_edge_before_the_watch_comes_back_is_not_missed(make: Make) {
     // The bytes arrive between the attempt and the wait, while A watches nothing.
     peer.write_all(b"ping").unwrap();
     submit(&a, &mut receive, Token(1)).unwrap();
-    assert_eq!(finish_wait(&a, &mut receive), 4);
+    assert_eq!(finish_reading(&a, &mut receive), 4);
 }
 
 fn what_is_not_watched_is_always_tried(make: Make) {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use conbrio_reactor::sim::{Network, Options};
 use conbrio_reactor::{
-    Attempt, Choice, Completion, Direction, Operation, Outcome, Reactor, Request, Source, Timeout,
-    Token,
+    Attempt, Cancel, Choice, Completion, Direction, Operation, Outcome, Reactor, Request, Source,
+    Ticket, Timeout, Token,
 };
 
 pub(crate) use crate::peer::{Peer, real_tcp_and_peer, tcp_and_peer, tcp_pair};
@@ -19,6 +19,28 @@ pub(crate) type Make = fn() -> Reactor;
 
 pub(crate) fn epoll() -> Reactor {
     Reactor::new(Choice::Epoll).expect("an epoll reactor")
+}
+
+pub(crate) fn uring() -> Reactor {
+    Reactor::new(Choice::Uring).expect("an io_uring reactor")
+}
+
+/// Runs a test on io_uring, where there is one.
+pub(crate) fn on_uring(test: fn(Make)) {
+    match Reactor::new(Choice::Uring) {
+        Ok(_) => test(uring),
+        Err(error) => println!("SKIPPED: {error}"),
+    }
+}
+
+/// Whether the kernel performs what has been submitted, instead of saying when it may be tried again.
+pub(crate) fn performs(reactor: &Reactor) -> bool {
+    reactor.info().backend == "uring"
+}
+
+/// Whether the reactor registers sources, and counts them.
+pub(crate) fn registers(reactor: &Reactor) -> bool {
+    reactor.info().backend == "epoll"
 }
 
 /// A reactor on a simulated network of its own, on which every decision is the ordinary one.
@@ -33,6 +55,9 @@ macro_rules! shared_suite {
         mod on_epoll {
             $(#[test] fn $name() { super::$name(crate::support::epoll) })*
         }
+        mod on_uring {
+            $(#[test] fn $name() { crate::support::on_uring(super::$name) })*
+        }
         mod simulated {
             $(#[test] fn $name() { super::$name(crate::support::simulated) })*
         }
@@ -43,6 +68,18 @@ macro_rules! shared_suite {
 macro_rules! suite {
     ($($name:ident),* $(,)?) => {
         mod epoll {
+            $(#[test] fn $name() { super::$name(crate::support::epoll) })*
+        }
+        mod uring {
+            $(#[test] fn $name() { crate::support::on_uring(super::$name) })*
+        }
+    };
+}
+
+/// Instantiates tests of what only epoll has: registrations and readiness bits.
+macro_rules! epoll_suite {
+    ($($name:ident),* $(,)?) => {
+        mod only_epoll {
             $(#[test] fn $name() { super::$name(crate::support::epoll) })*
         }
     };
@@ -59,13 +96,55 @@ pub(crate) fn finish<O: Operation>(reactor: &Reactor, op: &mut O) -> io::Result<
         }
         // SAFETY: `wait_for` returns only when the wait has ended; a panic ends the process's test.
         unsafe { reactor.submit(op, SOLE)? };
-        match wait_for(reactor, SOLE) {
-            Outcome::Ready => {}
-            // SAFETY: it is the result of the request that `submit` has just asked for.
-            Outcome::Done(raw) => return unsafe { op.complete(raw) },
+        if let Some(result) = conclude(op, wait_for(reactor, SOLE)) {
+            return result;
         }
     }
 }
+
+/// What the end of the operation's wait has brought, or none if it has to be attempted again.
+pub(crate) fn conclude<O: Operation>(
+    op: &mut O,
+    outcome: Outcome,
+) -> Option<io::Result<O::Output>> {
+    match outcome {
+        Outcome::Ready => None,
+        // SAFETY: it is the result of the request that the operation's last `submit` asked for: each
+        // caller has just got it for the token of that wait.
+        Outcome::Done(raw) => Some(unsafe { op.complete(raw) }),
+    }
+}
+
+/// Waits for the end of the operation's only wait, and then for the end of the operation.
+pub(crate) fn finish_wait<O: Operation>(
+    reactor: &Reactor,
+    op: &mut O,
+    token: Token,
+) -> io::Result<O::Output> {
+    match conclude(op, wait_for(reactor, token)) {
+        Some(result) => result,
+        None => finish(reactor, op),
+    }
+}
+
+/// Calls the only wait in flight off, and waits until nothing of it is pending. Returns its outcome if
+/// it was too late.
+pub(crate) fn call_off(reactor: &Reactor, ticket: Ticket, token: Token) -> Option<Outcome> {
+    if reactor.cancel(ticket) == Cancel::Done {
+        return None;
+    }
+    match wait_for(reactor, token) {
+        CANCELLED => None,
+        outcome => Some(outcome),
+    }
+}
+
+/// Calls off a wait that nothing can end meanwhile.
+pub(crate) fn call_off_idle(reactor: &Reactor, ticket: Ticket, token: Token) {
+    assert_eq!(call_off(reactor, ticket, token), None);
+}
+
+pub(crate) const CANCELLED: Outcome = Outcome::Done(-libc::ECANCELED);
 
 /// Polls until the completion of `token`, which is the only one in flight.
 pub(crate) fn wait_for(reactor: &Reactor, token: Token) -> Outcome {

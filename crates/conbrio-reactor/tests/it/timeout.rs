@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use conbrio_reactor::{Cancel, Timeout, Token, op, os};
+use conbrio_reactor::{Timeout, Token, op, os};
 
 use crate::support::*;
 
@@ -49,8 +49,10 @@ fn now_does_not_sleep(make: Make) {
     for _ in 0..100 {
         assert!(poll_now(&reactor).is_empty());
     }
-    assert_eq!(reactor.statistics().polls, 100);
-    assert_eq!(reactor.cancel(ticket), Cancel::Done);
+    // A ring shows in its memory that there is nothing: only the first one hands the wait over.
+    let polls = if performs(&reactor) { 1 } else { 100 };
+    assert_eq!(reactor.statistics().polls, polls);
+    call_off_idle(&reactor, ticket, Token(1));
 }
 
 fn now_with_nothing_in_flight_makes_no_system_call(make: Make) {

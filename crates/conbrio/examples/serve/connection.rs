@@ -1,44 +1,41 @@
 //! The life of a connection: read a request, answer, and again, each within its time.
 
-use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use conbrio::prelude::*;
+use conbrio::{io::BufReader, io::HalfClose as _, net::Incoming};
 use headers::HeaderMapExt as _;
 use http::{StatusCode as Status, Version};
 
-use crate::request::{self, Request};
-use crate::{Server, response::Response};
+use crate::{Server, request, request::Request, response::Response};
 
-/// One connection, from its first byte to its last. It borrows the server from the stack of `run`.
-pub(crate) struct Connection<'a> {
-    pub(crate) server: &'a Server,
-    pub(crate) stream: TcpStream,
-    pub(crate) peer: SocketAddr,
-    pub(crate) is_full: bool,
-    /// What has been received and not been answered. A client may send requests in advance.
-    pub(crate) received: Vec<u8>,
+/// Serves a connection to its end. Fails only if it is cancelled: any other error is the connection's
+/// own, and as the error of its task it would cancel all of them.
+pub(crate) fn run(cx: &mut Cx, server: &Server, incoming: Incoming) -> io::Result<()> {
+    let Incoming { stream, peer, others, .. } = incoming;
+    let is_full = others >= server.max_connections;
+    // The buffer holds what was not answered yet, and its size is the limit of a head.
+    let stream = BufReader::with_capacity(16 * 1024, stream);
+    server.statistics.connections.fetch_add(1, Relaxed);
+    let ended = Connection { server, stream, peer, is_full }.converse(cx);
+    let Err(error) = ended else { return Ok(()) };
+    server.log(format_args!("{peer} {error}"));
+    let is_cancelled = error.cancelled().is_some();
+    let is_cut_off = is_cancelled || error.kind() == ErrorKind::TimedOut;
+    server.statistics.cut_off.fetch_add(is_cut_off.into(), Relaxed);
+    if is_cancelled { Err(error) } else { Ok(()) }
+}
+
+struct Connection<'a> {
+    server: &'a Server,
+    stream: BufReader<TcpStream>,
+    peer: std::net::SocketAddr,
+    is_full: bool,
 }
 
 impl Connection<'_> {
-    /// Serves to the end, or says that the server is full.
-    pub(crate) fn run(mut self, cx: &mut Cx) -> io::Result<()> {
-        let statistics = &self.server.statistics;
-        statistics.connections.fetch_add(1, Relaxed);
-        let Err(error) = self.converse(cx) else { return Ok(()) };
-        if error.kind() != io::ErrorKind::ConnectionAborted {
-            self.server.log(format_args!("{} {error}", self.peer));
-        }
-        let is_cancelled = error.cancelled().is_some();
-        if is_cancelled || error.kind() == io::ErrorKind::TimedOut {
-            statistics.cut_off.fetch_add(1, Relaxed);
-        }
-        // Any other error is this connection's own. As the task's error it would cancel all of them.
-        if is_cancelled { Err(error) } else { Ok(()) }
-    }
-
     fn converse(&mut self, cx: &mut Cx) -> io::Result<()> {
         while let Some(request) = self.next(cx)? {
             let began = Instant::now();
@@ -54,58 +51,52 @@ impl Connection<'_> {
             let (line, time) = (line.unwrap_or_default(), began.elapsed());
             self.server.log(format_args!("{} {line:?} {status} {length} {time:.1?}", self.peer));
             if !goes_on {
-                return self.say_goodbye(cx);
+                // Closing at once could lose the response on its way (RFC 9112, section 9.6).
+                cx.move_on_after(Duration::from_secs(1), |cx| self.stream.get_mut().finish(cx))?;
+                break;
             }
         }
         Ok(())
     }
 
-    /// The next request, or the status to refuse it with; `None` if the connection was idle for long.
+    /// The next request, or the status to refuse it with; `None` if the connection ends without one.
     fn next(&mut self, cx: &mut Cx) -> io::Result<Option<Result<Request, Status>>> {
+        let (server, stream) = (self.server, &mut self.stream);
         if self.is_full {
             return Ok(Some(Err(Status::SERVICE_UNAVAILABLE)));
         }
-        if self.received.is_empty() {
+        if stream.buffer().is_empty() {
             // An idle connection ends quietly: after a while, or when the server drains.
-            let idle = self.server.idle_timeout;
-            let first = cx.move_on_shutdown(|cx| cx.move_on_after(idle, |cx| self.receive(cx)))?;
-            if first.flatten().is_none() {
+            let idle = |cx: &mut Cx| stream.fill_more(cx);
+            let first = cx.move_on_shutdown(|cx| cx.move_on_after(server.idle_timeout, idle))?;
+            if first.flatten().unwrap_or(0) == 0 {
                 return Ok(None);
             }
         }
-        let request = cx.move_on_after(self.server.timeout, |cx| {
+        let request = cx.move_on_after(server.timeout, |cx| {
             loop {
-                match request::take(&mut self.received).transpose() {
-                    Some(request) => return io::Result::Ok(request),
-                    None => self.receive(cx)?,
+                match request::take(stream).transpose() {
+                    Some(request) => return Ok(request),
+                    None if stream.fill_more(cx)? > 0 => {}
+                    None => return Err(io::Error::from(ErrorKind::UnexpectedEof)),
                 }
             }
         })?;
-        if request.is_none() {
-            self.server.statistics.cut_off.fetch_add(1, Relaxed);
-        }
+        server.statistics.cut_off.fetch_add(request.is_none().into(), Relaxed);
         Ok(request.or(Some(Err(Status::REQUEST_TIMEOUT))))
-    }
-
-    /// Receives some bytes, or fails with `ConnectionAborted` if the client has left.
-    fn receive(&mut self, cx: &mut Cx) -> io::Result<()> {
-        let mut bytes = [0; 4096];
-        let count = self.stream.read(cx, &mut bytes)?;
-        self.received.extend_from_slice(&bytes[..count]);
-        if count > 0 { Ok(()) } else { Err(io::ErrorKind::ConnectionAborted.into()) }
     }
 
     /// Sends a response piece by piece, and says how long its body was.
     fn send(&mut self, cx: &mut Cx, mut response: Response, goes_on: bool) -> io::Result<usize> {
-        let connection = if goes_on { "keep-alive" } else { "close" };
         let (date, status) = (httpdate::fmt_http_date(SystemTime::now()), response.status);
-        let lines = format!("{}Date: {date}\r\nConnection: {connection}\r\n", response.headers);
+        let connection = if goes_on { "keep-alive" } else { "close" };
+        let lines = format!("Date: {date}\r\nConnection: {connection}\r\n{}", response.headers);
         let head = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
         response.piece.splice(..0, head.bytes());
-        let mut sent = 0;
+        let (stream, timeout, mut sent) = (self.stream.get_mut(), self.server.timeout, 0);
         loop {
             // For each piece the time begins anew: a large file may take long, but not stand still.
-            cx.fail_after(self.server.timeout, |cx| self.stream.write_all(cx, &response.piece))?;
+            cx.fail_after(timeout, |cx| stream.write_all(cx, &response.piece))?;
             sent += response.piece.len();
             self.server.statistics.bytes.fetch_add(response.piece.len() as u64, Relaxed);
             if response.rest.is_none() {
@@ -113,19 +104,6 @@ impl Connection<'_> {
             }
             cx.blocking(|| response.read_on())??;
         }
-    }
-
-    /// Closes in such a way that the last response arrives: closing while the peer's bytes are unread
-    /// would reset the connection, and the peer could lose what was sent (RFC 9112, section 9.6).
-    fn say_goodbye(&mut self, cx: &mut Cx) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)?;
-        cx.move_on_after(Duration::from_secs(1), |cx| {
-            loop {
-                self.received.clear();
-                self.receive(cx)?;
-            }
-        })
-        .map(|_: Option<()>| ())
     }
 }
 

@@ -7,21 +7,24 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
+use conbrio::io::{BufRead as _, BufReader, Read};
 use http::{StatusCode as Status, Version, header};
 use httparse::{Error, Status::Complete, Status::Partial};
 
 /// GET or HEAD. In place of a body, which they do not have, it holds the path in the folder, decoded.
 pub(crate) type Request = http::Request<PathBuf>;
 
-/// Takes a request out of what was received, or says how to refuse it. `None`: more has to come.
-pub(crate) fn take(received: &mut Vec<u8>) -> Result<Option<Request>, Status> {
+/// Takes a request out of the buffer, or says how to refuse it. `None`: more has to come.
+pub(crate) fn take(stream: &mut BufReader<impl Read>) -> Result<Option<Request>, Status> {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut head = httparse::Request::new(&mut headers);
-    let length = match head.parse(received) {
-        Ok(Complete(length)) if length <= BYTES_MAX => length,
-        Ok(Partial) if received.len() < BYTES_MAX => return Ok(None),
-        Ok(_) if head.path.is_none() => return Err(Status::URI_TOO_LONG),
-        Ok(_) | Err(Error::TooManyHeaders) => return Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE),
+    let length = match head.parse(stream.buffer()) {
+        Ok(Complete(length)) => length,
+        Ok(Partial) if stream.buffer().len() < stream.capacity() => return Ok(None),
+        Ok(Partial) if head.path.is_none() => return Err(Status::URI_TOO_LONG),
+        Ok(Partial) | Err(Error::TooManyHeaders) => {
+            return Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
         Err(Error::Version) => return Err(Status::HTTP_VERSION_NOT_SUPPORTED),
         Err(_) => return Err(Status::BAD_REQUEST),
     };
@@ -34,7 +37,7 @@ pub(crate) fn take(received: &mut Vec<u8>) -> Result<Option<Request>, Status> {
     let request = request.body(PathBuf::new()).map_err(|_| Status::BAD_REQUEST)?;
     check(&request)?;
     let path = decode(request.uri().path())?;
-    received.drain(..length);
+    stream.consume(length);
     Ok(Some(request.map(|_| path)))
 }
 
@@ -68,5 +71,3 @@ fn decode(path: &str) -> Result<PathBuf, Status> {
     // With the dot it is a path within the folder, where the kernel does the rest.
     Ok(OsString::from_vec([b".", &decoded[..]].concat()).into())
 }
-
-const BYTES_MAX: usize = 16 * 1024;

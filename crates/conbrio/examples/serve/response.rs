@@ -8,14 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use headers::{HeaderMapExt as _, IfModifiedSince, IfNoneMatch};
 use http::{Method, StatusCode as Status, header};
-use httpdate::fmt_http_date;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 use crate::{Server, request::Request};
 
-/// What is sent in answer to a request.
 pub(crate) struct Response {
     pub(crate) status: Status,
     /// Whole lines of the head, without those that only the connection knows.
@@ -81,6 +79,7 @@ impl Server {
         if !found.metadata()?.is_dir() {
             return of_file(found, path, request);
         }
+        // Links in a folder start from its slash.
         if !["/", "/."].iter().any(|end| path.to_string_lossy().ends_with(end)) {
             let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
             let mut moved = Response::from(Status::MOVED_PERMANENTLY);
@@ -116,7 +115,7 @@ fn of_file(mut file: File, path: &Path, request: &Request) -> io::Result<Respons
     let tag = format!("\"{:x}.{:x}-{length:x}\"", metadata.mtime(), metadata.mtime_nsec());
     // HTTP knows no times before 1970 or in the future.
     let modified = metadata.modified()?.min(SystemTime::now()).max(UNIX_EPOCH);
-    let date = fmt_http_date(modified);
+    let date = httpdate::fmt_http_date(modified);
     let mut headers = format!("ETag: {tag}\r\nLast-Modified: {date}\r\nAccept-Ranges: bytes\r\n");
     let is_known = match asked.typed_get::<IfNoneMatch>() {
         Some(tags) => !tags.precondition_passes(&tag.parse().map_err(io::Error::other)?),
@@ -165,10 +164,9 @@ fn listing(folder: &File, path: &Path) -> io::Result<Response> {
         lines.push(format!("<li><a href=\"{link}{slash}\">{}{slash}</a>\n", escape(&text)));
     }
     lines.sort();
-    let (lines, path) = (lines.concat(), path.to_string_lossy());
-    let title = escape(path.trim_start_matches('.'));
-    let page =
-        format!("<!doctype html><title>{title}</title><h1>{title}</h1>\n<ul>\n{lines}</ul>\n");
+    let title = escape(path.to_string_lossy().trim_start_matches('.'));
+    let top = format!("<!doctype html><title>{title}</title><h1>{title}</h1>\n");
+    let page = format!("{top}<ul>\n{}</ul>\n", lines.concat());
     Ok(Response::of_text(Status::OK, "html", page))
 }
 

@@ -79,7 +79,8 @@ pub trait Instrument: Send + Sync + fmt::Debug {
         let _ = task;
     }
 
-    /// A task has ended, in the turn that is going on.
+    /// A task has ended, in the turn that is going on. Called before anybody can know of it: before the task
+    /// is joined, and before its nursery ends.
     fn task_exited(&self, task: &TaskInfo<'_>) {
         let _ = task;
     }
@@ -123,8 +124,8 @@ impl<'a> TaskInfo<'a> {
         self.id
     }
 
-    /// The task that opened the nursery it is a child of; the main task has none. A task that has ended is
-    /// no child any more.
+    /// The task that opened the nursery it is a child of; the main task has none, and neither has a task in
+    /// `after_task_step` of its last turn, which is no child any more.
     pub fn parent(&self) -> Option<TaskId> {
         self.parent
     }

@@ -1,4 +1,7 @@
-//! Futures inside tasks.
+//! Futures inside tasks, and libraries that keep state of the thread.
+
+#[cfg(feature = "tracing")]
+mod spans;
 
 use std::future::Future;
 use std::pin::pin;

@@ -42,6 +42,11 @@ impl<R: ?Sized> BufReader<R> {
         &self.buf[self.taken..self.filled]
     }
 
+    /// How many bytes the buffer holds at most.
+    pub fn capacity(&self) -> usize {
+        self.buf.len()
+    }
+
     /// The reader.
     pub fn get_ref(&self) -> &R {
         &self.reader
@@ -62,6 +67,65 @@ impl<R: ?Sized> BufReader<R> {
 }
 
 impl<R: Read + ?Sized> BufReader<R> {
+    /// Reads more, behind what is ready, and says how many bytes that were. Zero is the end, or that the
+    /// buffer is full: then as many bytes are ready as its [`capacity`](BufReader::capacity).
+    ///
+    /// For parsers that look at what is ready and may say that they need more of it. The capacity is the
+    /// limit of what they get to see at once. May move what is ready to the front of the buffer.
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel nothing was read, and what was ready still is.
+    ///
+    /// # Errors
+    ///
+    /// What the reader has met.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::io::{BufRead, BufReader, Read};
+    /// use conbrio::prelude::*;
+    ///
+    /// /// A message ends with an empty line.
+    /// fn next(cx: &mut Cx, reader: &mut BufReader<impl Read>) -> std::io::Result<String> {
+    ///     loop {
+    ///         let text = String::from_utf8_lossy(reader.buffer());
+    ///         if let Some((message, _)) = text.split_once("\n\n") {
+    ///             let message = message.to_owned();
+    ///             reader.consume(message.len() + 2);
+    ///             return Ok(message);
+    ///         }
+    ///         if reader.fill_more(cx)? == 0 {
+    ///             return Err(std::io::ErrorKind::UnexpectedEof.into());
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// conbrio::run(|cx| {
+    ///     let mut reader = BufReader::new(&b"a: 1\nb: 2\n\nc: 3\n\n"[..]);
+    ///     assert_eq!(next(cx, &mut reader)?, "a: 1\nb: 2");
+    ///     assert_eq!(next(cx, &mut reader)?, "c: 3");
+    ///     assert!(next(cx, &mut reader).is_err());
+    ///     Ok::<(), std::io::Error>(())
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn fill_more(&mut self, cx: &mut Cx) -> Result<usize, Error> {
+        if self.filled - self.taken == self.buf.len() {
+            cx.checkpoint()?;
+            return Ok(0);
+        }
+        if self.filled == self.buf.len() || self.taken == self.filled {
+            self.buf.copy_within(self.taken..self.filled, 0);
+            (self.taken, self.filled) = (0, self.filled - self.taken);
+        }
+        let room = &mut self.buf[self.filled..];
+        let count = checked(self.reader.read(cx, room)?, room.len(), "read");
+        self.filled += count;
+        Ok(count)
+    }
+
     /// Reads into the buffer, which is empty.
     fn refill(&mut self, cx: &mut Cx) -> Result<(), Error> {
         let count = self.reader.read(cx, &mut self.buf)?;

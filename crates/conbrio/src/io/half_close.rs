@@ -4,7 +4,8 @@
 //! or unwinds, and so it never waits. What has to wait before that is what this trait and
 //! [`Write::flush`] are for.
 
-use super::{BufWriter, Error, Write};
+use super::steps::is_interrupted;
+use super::{BufWriter, Error, Read, Write};
 use crate::task::Cx;
 
 /// A writer whose direction can be ended while the other direction, if there is one, goes on.
@@ -53,7 +54,67 @@ pub trait HalfClose: Write {
     ///
     /// [`Cancelled`](crate::Cancelled), or what the stream has met, as `NotConnected` if the peer has gone.
     fn end_write(&mut self, cx: &mut Cx) -> Result<(), Error>;
+
+    /// Ends the writing direction, and then reads until the peer has ended its own. What it still sends is
+    /// thrown away.
+    ///
+    /// For the end of a connection that the peer may not expect. A TCP stream that is dropped while bytes
+    /// of the peer are unread, or before they arrive, resets the connection, and the reset may overtake
+    /// what was written last. The peer may take its time, so put a limit around this, as in
+    /// `cx.move_on_after(limit, |cx| stream.finish(cx))`.
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel the writing direction may have ended. It may be called again.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`](crate::Cancelled), or what the stream has met.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::io::{HalfClose, Read, Write};
+    /// use conbrio::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// fn refuse(cx: &mut Cx, mut peer: impl Read + HalfClose) -> std::io::Result<()> {
+    ///     peer.write_all(cx, b"no more than ten, please\n")?;
+    ///     cx.move_on_after(Duration::from_secs(1), |cx| peer.finish(cx))?;
+    ///     Ok(())
+    /// }
+    /// # conbrio::run(|cx| {
+    /// #     let (mut left, right) = conbrio::testing::streams::duplex();
+    /// #     cx.nursery(|cx, n| -> std::io::Result<()> {
+    /// #         n.spawn(move |cx| refuse(cx, right));
+    /// #         left.write_all(cx, b"eleven eggs")?;
+    /// #         let mut answer = String::new();
+    /// #         left.read_to_string(cx, &mut answer)?;
+    /// #         assert_eq!(answer, "no more than ten, please\n");
+    /// #         Ok(left.end_write(cx)?)
+    /// #     })
+    /// #     .unwrap();
+    /// # });
+    /// ```
+    fn finish(&mut self, cx: &mut Cx) -> Result<(), Error>
+    where
+        Self: Read,
+    {
+        self.end_write(cx)?;
+        let mut buf = [0; FINISH_BYTES];
+        loop {
+            match self.read(cx, &mut buf) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if is_interrupted(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
+
+/// Small, because it is on the stack of a task.
+const FINISH_BYTES: usize = 4 * 1024;
 
 impl<W: HalfClose + ?Sized> HalfClose for &mut W {
     fn end_write(&mut self, cx: &mut Cx) -> Result<(), Error> {

@@ -5,14 +5,28 @@
 //! tasks wait at, with a [`ParkingLot`].
 
 mod context;
+mod exchange;
+mod fd;
 mod io;
 mod parking_lot;
+mod pidfd;
+mod select;
+mod signals;
 mod timer;
 mod wait;
 
 pub use context::in_task;
+pub(crate) use exchange::{Exchange, ExchangeGuard, Side, Ticket};
+pub(crate) use fd::Watched;
+pub use fd::{Fd, Interest, wait_readable, wait_writable};
 pub(crate) use io::perform;
 pub use parking_lot::{Breaker, Broken, LotGuard, ParkingLot, ParkingLotStatistics};
+pub(crate) use pidfd::{kill, send_signal, status_after_reaping};
+pub(crate) use select::Party;
+pub use select::{
+    Arm, Arms, Claim, Claimed, OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, Registered, Timer, after, at,
+};
+pub(crate) use signals::Listener;
 pub use wait::{Abort, Finish, Unparker, Wait};
 
 #[cfg(doc)]

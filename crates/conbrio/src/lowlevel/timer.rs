@@ -45,6 +45,24 @@ impl Cx {
         }
     }
 
+    /// As [`park`](Cx::park) for the wait that `waiter` names, which also ends, as if it had been woken,
+    /// when `deadline` has come.
+    pub(super) fn park_until(
+        &mut self,
+        interrupt: Interrupt,
+        deadline: Ticks,
+        waiter: Waiter,
+        what: &'static str,
+    ) -> Parked {
+        let worker = self.anchor().worker();
+        let sleeper = Sleeper { alarm: Alarm::new(Sleeper::fire), waiter };
+        // SAFETY: the sleeper stays in this frame until the alarm has fired or is cancelled below.
+        unsafe { worker.set_alarm(deadline, NonNull::from(&sleeper).cast()) };
+        let parked = self.park(interrupt, what);
+        worker.cancel_alarm(&sleeper.alarm);
+        parked
+    }
+
     /// Waits until all workers have been idle for `cushion` of real time. See `testing::settle`.
     pub(crate) fn wait_for_quiet(&mut self, cushion: Duration) -> Result<(), Cancelled> {
         let shared = self.anchor().worker().shared();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cancel::Cancelled;
+use crate::cancel::{Cancelled, Waiter};
 use crate::sched::{Interrupt, Parked, Runnable, RunnableRef, Shared};
 use crate::task::Cx;
 
@@ -76,6 +76,9 @@ pub enum Finish {
 pub trait Wait {
     /// Begins the operation. Whoever completes it calls [`Unparker::unpark`], once, from anywhere,
     /// possibly before this returns.
+    ///
+    /// A checkpoint lies between the call of [`Cx::park_on`] and this one, at which other tasks may have run:
+    /// look here, not before the call, whether there is still something to wait for.
     fn arm(&mut self, unparker: Unparker);
 
     /// The caller was cancelled: calls the operation off if that is possible. Called at most once for a
@@ -104,6 +107,11 @@ impl Unparker {
     pub fn unpark(self) {
         // SAFETY: the reference keeps the task alive, and the other one the runtime's shared state.
         unsafe { Runnable::wake(self.task.pointer(), self.sequence) };
+    }
+
+    /// The wait. Good until it is over.
+    pub(super) fn waiter(&self) -> Waiter {
+        Waiter { runnable: self.task.pointer(), sequence: self.sequence }
     }
 }
 

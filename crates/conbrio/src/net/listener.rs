@@ -92,6 +92,12 @@ impl TcpListener {
             match perform(cx, &mut op::Accept::new(&self.source)) {
                 // `TCP_NODELAY` comes from the listener: tcp(7), "inherited".
                 Ok((source, peer)) => return Ok((TcpStream::from_source(source), peer)),
+                // Simulated connections have no errors of their own: it is the host of the listener.
+                Err(OrCancelled::Failed(error))
+                    if error.kind() == io::ErrorKind::NetworkDown && is_simulated(cx) =>
+                {
+                    return Err(error.into());
+                }
                 // Every round takes a connection out of the queue and is a checkpoint.
                 Err(OrCancelled::Failed(error)) if is_of_the_connection(&error) => {}
                 Err(error) => return Err(error),
@@ -142,6 +148,10 @@ impl TcpListener {
         listener.set_nonblocking(false)?;
         Ok(listener)
     }
+}
+
+fn is_simulated(cx: &Cx) -> bool {
+    cx.anchor().worker().simulation().is_some()
 }
 
 /// Whether an error of accept(2) is about the connection that was taken out of the queue rather than about

@@ -7,6 +7,8 @@
 //! [`TcpStream::split`] and [`TcpStream::into_split`] give two tasks one direction each. All types may go
 //! to other tasks on other workers.
 //!
+//! [`serve`] is the accept loop of a server: a task for each connection, and a graceful end.
+//!
 //! # Examples
 //!
 //! An echo server and one client:
@@ -50,6 +52,7 @@ mod half_close;
 pub(crate) mod host;
 mod listener;
 mod owned;
+mod serve;
 mod split;
 mod stream;
 mod transfer;
@@ -59,6 +62,7 @@ pub use addrs::{ToAddrs, resolve};
 pub use connect::ConnectOptions;
 pub use listener::{ListenOptions, TcpListener};
 pub use owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
+pub use serve::{Incoming, ServeOptions, serve};
 pub use split::{ReadHalf, WriteHalf};
 pub use stream::TcpStream;
 pub use udp::UdpSocket;

@@ -23,7 +23,7 @@ use std::ptr::NonNull;
 
 use conbrio_fiber::StackError;
 
-use crate::cancel::{CancelSource, Cancelled, Group, MaybeCancelled};
+use crate::cancel::{CancelSource, Cancelled, Group, MaybeCancelled, Waiter};
 use crate::sched::{Interrupt, Parked, Runnable, Worker};
 use crate::scope::notice_here;
 use crate::task::{Cx, Task, TaskKind, TaskOptions};
@@ -109,6 +109,7 @@ where
         if let Err(payload) = stored {
             core.panicked(payload, task.name(), "dropping the result of the child");
         }
+        task.tell_exited();
         core.group.count_down(task.branch());
     }
 
@@ -318,6 +319,24 @@ impl<T> Child<'_, T> {
         self.take()
     }
 
+    /// As [`join`](Child::join) if the child has ended.
+    #[track_caller]
+    pub(crate) fn take_if_finished(&mut self, cx: &Cx) -> Option<Result<T, Cancelled>> {
+        assert!(!self.taken, "the value of this child was taken by an earlier `join`");
+        self.group.assert_same_runtime(cx.task().worker());
+        self.is_finished().then(|| self.take())
+    }
+
+    /// Whether the child has ended; otherwise the wait that goes on will be woken when it does. Undone by
+    /// `stop_waiting` before the wait is over.
+    pub(crate) fn is_finished_or_wait(&self, waiter: Waiter) -> bool {
+        self.group.is_joined_or_wait(self.task().branch(), waiter)
+    }
+
+    pub(crate) fn stop_waiting(&self) {
+        self.group.stop_joining(self.task().branch());
+    }
+
     fn take(&mut self) -> Result<T, Cancelled> {
         if self.status().load(Ordering::Acquire) & STORED != 0 {
             self.taken = true;
@@ -406,6 +425,10 @@ impl<'scope, T> std::ops::Deref for LocalChild<'scope, T> {
 }
 
 impl<'scope, T> LocalChild<'scope, T> {
+    pub(crate) fn child_mut(&mut self) -> &mut Child<'scope, T> {
+        &mut self.child
+    }
+
     /// Waits until the child has ended and takes its value. See [`Child::join`].
     ///
     /// # Cancellation

@@ -8,7 +8,7 @@ use crate::cancel::{CancelSource, Cancelled, Group, MaybeCancelled, ScopeNode};
 use crate::clock::NEVER;
 use crate::sched::{Interrupt, Shared};
 use crate::scope::CancelHandle;
-use crate::task::{Cx, Locals, Task, TaskOptions};
+use crate::task::{Cx, ITS_CHILDREN, Locals, Task, TaskOptions};
 
 use super::error::{Errors, NurseryError, NurseryPanic, Stopped};
 use super::failure_notice;
@@ -82,7 +82,7 @@ impl<E> NurseryCore<E> {
             if self.group.is_done_or_wait(waiter) {
                 return;
             }
-            cx.park(Interrupt::Never, "its children");
+            cx.park(Interrupt::Never, ITS_CHILDREN);
         }
     }
 }

@@ -297,6 +297,11 @@ where
         self.core.handle()
     }
 
+    /// Keeps an error as if the body had returned it, and cancels the nursery.
+    pub(crate) fn fail(&self, cx: &Cx, error: E) {
+        self.core.fail(error, cx.task_name(), "the body");
+    }
+
     /// How many children have not ended.
     pub fn child_count(&self) -> usize {
         self.core.group.live()

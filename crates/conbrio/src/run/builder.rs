@@ -172,9 +172,11 @@ impl Builder {
     /// That is so when all workers are idle, no deadline is pending, no I/O is waited for, no closure of
     /// [`Cx::blocking`] runs, and no clock jumps. The report goes to standard error: one line for each
     /// task, indented by its depth in the tree of nurseries, with its name, what it waits for (a wait of
-    /// [`Cx::park_on`] is named by its type), its worker, and whether it is cancelled. Then the process
-    /// aborts: a deadlock can be neither returned nor unwound from, since tasks that wait for each other
-    /// do not end.
+    /// [`Cx::park_on`] is named by its type), who holds that if it is known
+    /// ([`ParkingLot::set_holder`](crate::lowlevel::ParkingLot::set_holder),
+    /// [`add_breaker`](crate::lowlevel::ParkingLot::add_breaker)), its worker, and whether it is cancelled.
+    /// Tasks that wait for each other in a circle are named once more. Then the process aborts: a deadlock
+    /// can be neither returned nor unwound from, since tasks that wait for each other do not end.
     ///
     /// What lies outside of the runtime is not seen: other threads, also those of another runtime, that
     /// hold an [`Unparker`](crate::lowlevel::Unparker), the waker of a future, a
@@ -264,10 +266,12 @@ impl Builder {
             }
             drop(ready);
             let worker = self.make_worker(Arc::clone(&shared), 0, first_queue)?;
+            self.tell_refusal(&worker.0);
             readiness.iter().take(workers - 1).collect::<Result<(), StartError>>()?;
             Ok(self.run_main(&worker.0, main, || self.work(&worker)))
         });
         shared.pool().join();
+        shared.drop_run_values();
         let outcome = outcome?;
         shared.instruments().tell("after_run", |hooks| hooks.after_run());
         match outcome {
@@ -322,6 +326,7 @@ impl Builder {
             .collect::<io::Result<Vec<Worker>>>()
             .map_err(|e| StartError::new("the reactor or the stacks of a worker", e))?;
         let outcome = self.run_main(&workers[0], main, || run_simulated(&workers, &simulation));
+        shared.drop_run_values();
         shared.instruments().tell("after_run", |hooks| hooks.after_run());
         parts.of_workers.extend(workers.into_iter().rev().map(Worker::into_parts));
         Ok(outcome)
@@ -338,6 +343,15 @@ impl Builder {
         let worker = Worker::new(shared, index, queue)
             .map_err(|e| StartError::new("the reactor or the stacks of a worker", e))?;
         Ok((worker, signal_stack))
+    }
+
+    /// Says on standard error why there is no io_uring, if the environment has asked for it.
+    fn tell_refusal(&self, worker: &Worker) {
+        if self.reactor == Reactor::Auto
+            && let Some(refused) = &worker.reactor().info().refused
+        {
+            eprintln!("conbrio: CONBRIO_REACTOR=prefer-uring has led to epoll: {refused}");
+        }
     }
 
     /// Runs a worker on the calling thread until the runtime stops.
@@ -457,22 +471,32 @@ pub enum Reactor {
     Auto,
     /// `epoll`.
     Epoll,
+    /// `io_uring`; starting fails where the system has none that is good enough.
+    Uring,
+    /// `io_uring` where the system has one that is good enough, and `epoll` where it has not.
+    /// [`RuntimeInfo::reactor_reason`](crate::RuntimeInfo::reactor_reason) says why.
+    PreferUring,
 }
 
 fn reactor_choice(reactor: Reactor) -> Result<Choice, StartError> {
-    if reactor == Reactor::Epoll {
-        return Ok(Choice::Epoll);
+    match reactor {
+        Reactor::Epoll => return Ok(Choice::Epoll),
+        Reactor::Uring => return Ok(Choice::Uring),
+        Reactor::PreferUring => return Ok(Choice::PreferUring),
+        Reactor::Auto => {}
     }
     match std::env::var_os("CONBRIO_REACTOR") {
         None => Ok(Choice::Auto),
         Some(value) => match value.to_str() {
             Some("auto" | "") => Ok(Choice::Auto),
             Some("epoll") => Ok(Choice::Epoll),
+            Some("uring") => Ok(Choice::Uring),
+            Some("prefer-uring") => Ok(Choice::PreferUring),
             _ => Err(StartError::new(
                 "the reactor named by CONBRIO_REACTOR",
                 io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    format!("{value:?} is none of `auto`, `epoll`"),
+                    format!("{value:?} is none of `auto`, `epoll`, `uring`, `prefer-uring`"),
                 ),
             )),
         },

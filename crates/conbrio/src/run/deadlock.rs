@@ -1,4 +1,4 @@
-//! The report of a deadlock: every task of the runtime, and what it waits for.
+//! The report of a deadlock: every task of the runtime, what it waits for, and who holds that.
 //!
 //! It walks the tree of nurseries from the main task, while all workers are stopped (see the README of
 //! `sched`), with a stack of its own, since nurseries may be nested as deep as memory allows. It writes to
@@ -10,32 +10,41 @@ use std::ptr::NonNull;
 use crate::sched::{Runnable, TaskList, Worker};
 use crate::task::Task;
 
+use super::holders::Waits;
+
 /// Lists every task, a line each, indented by its depth in the tree.
 ///
 /// # Safety
 /// `main` is the main task of a runtime, alive. All workers of that runtime are stopped, and everything
 /// that they have done is visible to the caller.
 pub(super) unsafe fn describe(main: NonNull<Runnable>) -> TaskList {
-    let mut page = String::with_capacity(PAGE_BYTES);
+    let (mut tasks, mut depths) = (Vec::new(), Vec::new());
     let mut left = vec![(main, 1)];
-    let (mut count, mut traces) = (0, 0);
     while let Some((runnable, depth)) = left.pop() {
         // SAFETY: the runnables of the main task and of all children head tasks. They are alive: whoever
         // is in the tree has not ended, and nobody ends now.
         let task = unsafe { runnable.cast::<Task>().as_ref() };
-        count += 1;
-        page.push_str(&line_of(task, depth));
-        page.push('\n');
-        if traces < TRACES_MAX && is_at_hand(task) {
-            traces += 1;
-            append_trace(&mut page, task, depth);
-        }
+        tasks.push(task);
+        depths.push(depth);
         // SAFETY: all workers are stopped by contract.
         unsafe {
             task.branch().visit_children(&mut |child| left.push((child, depth + 1)));
         }
     }
-    TaskList { count, lines: page }
+    // SAFETY: as above, and the tree has all tasks.
+    let waits = unsafe { Waits::of(&tasks) };
+    let mut page = String::with_capacity(PAGE_BYTES);
+    let mut traces = 0;
+    for (at, (task, &depth)) in tasks.iter().zip(&depths).enumerate() {
+        page.push_str(&line_of(task, &waits, at, depth));
+        page.push('\n');
+        if traces < TRACES_MAX && is_at_hand(task) {
+            traces += 1;
+            append_trace(&mut page, task, depth);
+        }
+    }
+    waits.append_circles(&mut page);
+    TaskList { count: tasks.len(), lines: page }
 }
 
 /// Writes the report and aborts the process.
@@ -51,20 +60,20 @@ pub(super) fn report(tasks: TaskList) -> ! {
     std::process::abort()
 }
 
-fn line_of(task: &Task, depth: usize) -> String {
+fn line_of(task: &Task, waits: &Waits<'_>, at: usize, depth: usize) -> String {
     let mut line = "  ".repeat(depth.min(INDENT_MAX));
     if depth > INDENT_MAX {
         let _ = write!(line, "(depth {depth}) ");
     }
-    let name = task.name().escape_debug();
+    let (name, held_by) = (waits.name(at), waits.held_by(at));
     let what = task.waits_for().trim_start_matches('&');
     let _ = match task.runnable().home() {
         Some(home) => {
             // SAFETY: the runtime is alive, and its `Remote`s with it.
             let worker = unsafe { home.as_ref() }.index();
-            write!(line, "'{name}' waits for {what}, on worker {worker}")
+            write!(line, "{name} waits for {what}{held_by}, on worker {worker}")
         }
-        None => write!(line, "'{name}' waits for a worker"),
+        None => write!(line, "{name} waits for a worker"),
     };
     if task.runnable().is_cancelled() {
         line.push_str(", cancelled");

@@ -35,6 +35,7 @@ where
         let f = unsafe { (*cell.closure.get()).take() }.expect("a task runs once");
         let outcome = catch_unwind(AssertUnwindSafe(|| f(cx)));
         cell.task.closure_ended();
+        cell.task.tell_exited();
         // SAFETY: `run` waits for the end of the runtime before it looks.
         unsafe { cell.outcome.write(Some(outcome)) };
         cx.task().worker().shared().stop();
@@ -47,6 +48,7 @@ where
         let cell = unsafe { task.cast::<Self>().as_ref() };
         // SAFETY: as in `body`.
         drop(unsafe { (*cell.closure.get()).take() });
+        cell.task.tell_exited();
         let message: Box<dyn Any + Send> =
             Box::new(format!("conbrio: the main task cannot start: {error}"));
         // SAFETY: as in `body`.

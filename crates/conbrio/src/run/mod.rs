@@ -2,6 +2,7 @@
 
 mod builder;
 mod deadlock;
+mod holders;
 mod instruments;
 mod main_task;
 mod statistics;

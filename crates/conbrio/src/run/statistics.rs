@@ -1,6 +1,7 @@
 //! What a runtime is made of, and what it is doing.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::task::Cx;
@@ -35,6 +36,10 @@ pub struct RuntimeInfo {
 pub struct RuntimeStatistics {
     /// Tasks that have started and not ended, the caller among them.
     pub tasks: usize,
+    /// Tasks that can run and wait for their turn on the calling task's worker.
+    pub runnable: usize,
+    /// Children that threads which are no workers have spawned, and that no worker has taken yet.
+    pub injected: usize,
     /// Workers that sleep.
     pub sleeping_workers: usize,
     /// Threads that run calls of [`Cx::blocking`], or wait for one.
@@ -43,12 +48,16 @@ pub struct RuntimeStatistics {
     pub blocking_idle: usize,
     /// Calls of [`Cx::blocking`] that wait for a thread.
     pub blocking_waiting: usize,
+    /// Threads whose call was left behind by [`Cx::blocking_or_abandon`], and has not ended.
+    pub blocking_abandoned: usize,
     /// Stacks in use on the calling task's worker.
     pub stacks: usize,
     /// I/O waits in flight on the calling task's worker.
     pub io_waits: usize,
     /// Deadlines of sleeping tasks and of scopes that are pending on the calling task's worker.
     pub timers: usize,
+    /// The earliest of these deadlines. It may have passed already.
+    pub next_deadline: Option<Instant>,
 }
 
 impl Cx {
@@ -91,13 +100,17 @@ impl Cx {
         let pool = shared.pool().statistics();
         RuntimeStatistics {
             tasks: shared.live_tasks(),
+            runnable: worker.queued(),
+            injected: shared.injected(),
             sleeping_workers: shared.sleeping_workers(),
             blocking_threads: pool.threads,
             blocking_idle: pool.idle,
             blocking_waiting: pool.waiting,
+            blocking_abandoned: pool.abandoned,
             stacks: worker.stacks().borrow().statistics().in_use,
             io_waits: worker.reactor().in_flight(),
             timers: worker.alarms(),
+            next_deadline: shared.timeline().instant(worker.next_deadline()),
         }
     }
 

@@ -70,7 +70,8 @@ impl Shared {
 }
 
 impl Worker {
-    fn is_observed(&self) -> bool {
+    #[inline]
+    pub(crate) fn is_observed(&self) -> bool {
         self.shared().instruments().is_observed()
     }
 
@@ -123,19 +124,14 @@ impl Worker {
         drop(kept);
     }
 
-    /// A task has ended.
+    /// A task has ended, and nobody knows it yet.
     ///
     /// # Safety
     /// The runnable is alive, and its home is this worker.
-    #[inline]
     pub(crate) unsafe fn tell_exited(&self, runnable: NonNull<Runnable>) {
-        if self.is_observed() {
-            // SAFETY: by contract.
-            unsafe {
-                self.shared().tell_of(runnable, "task_exited", |hooks, task| {
-                    hooks.task_exited(task);
-                });
-            }
+        // SAFETY: by contract.
+        unsafe {
+            self.shared().tell_of(runnable, "task_exited", |hooks, task| hooks.task_exited(task));
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) use quiet::{OnDeadlock, TaskList};
 pub(crate) use runnable::{
     GAVE_WAY, Identity, Interrupt, LOOKED, Parked, Runnable, RunnableRef, Vtable, WATCHED,
 };
-pub(crate) use shared::{Children, Remote, Shared, SharedOptions};
+pub(crate) use shared::{Children, Remote, RunValues, Shared, SharedOptions};
 pub(crate) use sim::{
     AtCheckpoint, OnStuck, Scheduling, Simulation, Step, Stuck, Trace, WHICH_TASK, World,
     run_simulated,

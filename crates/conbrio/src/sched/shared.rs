@@ -1,7 +1,9 @@
 //! What the workers of one runtime share.
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use conbrio_reactor::Notifier;
@@ -138,7 +140,11 @@ pub(crate) struct Shared {
     options: SharedOptions,
     observer: OnceLock<Arc<dyn Observer>>,
     instruments: Instruments,
+    run_values: Mutex<RunValues>,
 }
+
+/// Values of which each runtime has one, by their type and the address of their key.
+pub(crate) type RunValues = HashMap<(TypeId, usize), Arc<dyn Any + Send + Sync>>;
 
 impl Shared {
     /// The shared state, and a queue for each worker.
@@ -168,6 +174,7 @@ impl Shared {
             options,
             observer: OnceLock::new(),
             instruments: Instruments::new(),
+            run_values: Mutex::default(),
         });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         shared.timeline.clock().on_change(Arc::new(move || {
@@ -194,6 +201,19 @@ impl Shared {
     #[inline]
     pub(crate) fn instruments(&self) -> &Instruments {
         &self.instruments
+    }
+
+    /// The values that belong to the runtime as a whole.
+    pub(crate) fn run_values(&self) -> &Mutex<RunValues> {
+        &self.run_values
+    }
+
+    /// Called when the last task has ended: a value may hold on to the runtime, which then held itself.
+    pub(crate) fn drop_run_values(&self) {
+        let values = std::mem::take(
+            &mut *self.run_values.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        drop(values);
     }
 
     /// The threads on which blocking calls run.
@@ -261,6 +281,11 @@ impl Shared {
     /// How many tasks have started and not ended, as seen by each worker in turn.
     pub(crate) fn live_tasks(&self) -> usize {
         self.remotes.iter().map(|remote| remote.live.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many children wait for any worker to take them.
+    pub(crate) fn injected(&self) -> usize {
+        self.injector.len()
     }
 
     /// How many workers sleep.

@@ -388,6 +388,11 @@ impl Worker {
         }
     }
 
+    /// How many tasks wait for their turn here, those in the inbox not counted.
+    pub(crate) fn queued(&self) -> usize {
+        self.woken.len() + self.children.len() + self.yielded.len()
+    }
+
     /// The earliest deadline of this worker's tasks.
     pub(crate) fn next_deadline(&self) -> Ticks {
         self.timers().earliest().unwrap_or(NEVER)

@@ -13,7 +13,8 @@ use super::notice_here;
 /// Cancels a scope or a nursery from anywhere: other tasks, other threads, a thread that takes
 /// signals (not a signal handler: it locks and allocates).
 ///
-/// It may outlive the scope; then it has no effect any more.
+/// It may outlive the scope. Nobody is cancelled then; what is asked of it is only kept in mind, so that
+/// [`is_cancelled`](CancelHandle::is_cancelled) says whether anybody has ever asked.
 ///
 /// # Examples
 ///
@@ -72,7 +73,8 @@ impl CancelHandle {
         self.shared.set_shield(shield);
     }
 
-    /// Whether the scope was cancelled.
+    /// Whether the scope was cancelled: by anybody, or by its deadline. Also if that was after the scope had
+    /// been left, when it had no effect.
     pub fn is_cancelled(&self) -> bool {
         self.shared.notice().is_some()
     }

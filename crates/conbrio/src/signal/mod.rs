@@ -1,51 +1,58 @@
 //! Signals of the operating system, as something a task waits for.
 //!
-//! A signal handler may do almost nothing. Here it sets a flag and writes a byte to a pipe; a task reads
-//! the pipe and looks at the flags. Signals of one kind that come before somebody looks count as one, as
-//! they do in the system itself.
+//! A signal handler may do almost nothing. Here it counts the signal and rings a bell, an eventfd; a task
+//! hears the bell and looks at the counts. Signals of one kind that come before somebody looks count as one,
+//! as they do in the system itself.
 //!
-//! # What stays behind
+//! # What there was before
 //!
-//! The first [`Signals`] for a signal installs a handler for the whole process, and the handler stays when
-//! the last of them is dropped: *the signal is then ignored, and its default effect, such as ending the
-//! process, does not come back*. A handler that was there before is still called, each time. So a second
-//! Ctrl-C during a shutdown has no effect unless somebody waits for it: keep the [`Signals`], as the
-//! example does.
+//! The first [`Signals`] for a signal puts its handler in the place of whatever was done with the signal
+//! before; that is not done meanwhile. When the last of them is dropped, it comes back: most often the
+//! default, which for `SIGINT` and `SIGTERM` ends the process. (If somebody has put another handler there
+//! meanwhile, that one stays.) And a signal that came and that no task has taken until then is raised again,
+//! for whoever was there before. So none is lost: somebody who presses Ctrl-C just when the program has
+//! stopped waiting for it is heard.
+//!
+//! Therefore keep the [`Signals`] as long as the signals should do no harm.
 //!
 //! # Examples
 //!
 //! The first signal begins a shutdown, the second one cuts it short:
 //!
-//! ```
+//! ```no_run
 //! use conbrio::prelude::*;
-//! use conbrio::signal::{Signal, Signals};
+//! use conbrio::signal::shutdown_on_termination;
 //! use std::time::Duration;
 //!
-//! fn stop_on_signals(cx: &mut Cx, server: conbrio::CancelHandle) -> std::io::Result<()> {
-//!     let mut signals = Signals::new(&[Signal::INTERRUPT, Signal::TERMINATE])?;
-//!     signals.wait(cx)?;
-//!     server.shutdown(Duration::from_secs(30));
-//!     let second = signals.wait(cx)?;
-//!     server.cancel_with(format!("stopped by {second}"));
-//!     Ok(())
+//! fn work(cx: &mut Cx) -> std::io::Result<u64> {
+//!     let mut rounds = 0;
+//!     while !cx.shutdown_requested() {
+//!         cx.sleep(Duration::from_secs(1))?;
+//!         rounds += 1;
+//!     }
+//!     Ok(rounds)
 //! }
-//! # conbrio::run(|cx| {
-//! #     cx.nursery(|cx, n| -> std::io::Result<()> {
-//! #         n.spawn(|cx| stop_on_signals(cx, n.handle()));
-//! #         conbrio::testing::settle(cx, Duration::from_millis(2))?;
-//! #         n.cancel();
-//! #         Ok(())
-//! #     })
-//! #     .unwrap();
-//! # });
+//!
+//! conbrio::run(|cx| -> std::io::Result<()> {
+//!     match shutdown_on_termination(cx, Duration::from_secs(30), work)? {
+//!         Some(rounds) => println!("{rounds} rounds"),
+//!         None => println!("stopped in the middle of a round"),
+//!     }
+//!     Ok(())
+//! })
+//! .unwrap();
 //! ```
+//!
+//! [`Signals`] is what it is made of, for other signals and other effects.
 
 #![forbid(unsafe_code)]
 
 mod number;
+mod shutdown;
 mod signals;
 
 pub use number::Signal;
+pub use shutdown::{cancel_on_ctrl_c, shutdown_on_termination};
 pub use signals::Signals;
 
 use crate::io::Error;
@@ -101,5 +108,5 @@ pub fn wait_termination(cx: &mut Cx) -> Result<Signal, Error> {
 fn wait_one(cx: &mut Cx, signals: &[Signal]) -> Result<Signal, Error> {
     // Before the handler is installed: whoever is cancelled already should leave no trace.
     cx.checkpoint()?;
-    Signals::new(signals)?.wait(cx)
+    Signals::from_slice(signals)?.wait(cx)
 }

@@ -24,6 +24,8 @@ impl Signal {
     pub const QUIT: Signal = Signal(libc::SIGQUIT);
     /// `SIGTERM`: please end.
     pub const TERMINATE: Signal = Signal(libc::SIGTERM);
+    /// `SIGKILL`: ends a process, which cannot catch it.
+    pub const KILL: Signal = Signal(libc::SIGKILL);
     /// `SIGUSR1`: for the program to define.
     pub const USER1: Signal = Signal(libc::SIGUSR1);
     /// `SIGUSR2`: for the program to define.

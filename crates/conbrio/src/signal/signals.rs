@@ -1,27 +1,24 @@
 //! Waiting for signals.
 //!
-//! Owns a pipe, and for each signal a flag and two actions of the handler, in this order: set the flag,
-//! write to the pipe. The invariant: whoever reads a byte from the pipe and then looks at the flags sees
-//! the flag of the signal that wrote the byte. So looking first and reading then loses none.
+//! Owns what users see of a [`Listener`], whose invariant is all there is: whoever empties its bell and then
+//! looks for signals sees the signal that rang. So looking first and emptying then loses none.
 
+use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use conbrio_reactor::{Source, op, os};
-use signal_hook::SigId;
-use signal_hook::low_level::{pipe, unregister};
+use conbrio_reactor::op;
 
 use super::Signal;
 use crate::io::Error;
-use crate::lowlevel::perform;
+use crate::lowlevel::{Listener, perform};
 use crate::task::Cx;
 
 /// Catches signals from the time it is made until it is dropped.
 ///
 /// Several may catch the same signal; each gets it. What becomes of a signal that nobody catches any more
 /// is told in the [module's documentation](super).
+///
+/// One task waits at a time, which `&mut` sees to. Make another for another task.
 ///
 /// # Examples
 ///
@@ -42,61 +39,55 @@ use crate::task::Cx;
 /// #     assert!(ended.is_none());
 /// # });
 /// ```
-#[derive(Debug)]
+///
+/// There is one signal at least:
+///
+/// ```compile_fail,E0080
+/// conbrio::signal::Signals::new(&[]).unwrap();
+/// ```
 pub struct Signals {
-    pipe: Source,
-    /// The other end, of which the handler's actions have copies. While it is open, no read finds the end.
-    write: OwnedFd,
-    caught: Vec<Caught>,
-    /// Where the next look begins, so that a signal that keeps coming does not hide the others.
-    next: usize,
-}
-
-#[derive(Debug)]
-struct Caught {
-    signal: Signal,
-    /// Set by the handler, which holds the other reference.
-    flag: Arc<AtomicBool>,
-    /// The handler's actions, taken away on drop.
-    actions: Vec<SigId>,
+    signals: Vec<Signal>,
+    listener: Listener,
 }
 
 impl Signals {
-    /// Begins to catch these signals. What came before is not seen.
+    /// Begins to catch these signals, instead of what was done with them before. What came before is not
+    /// seen. One that is named twice counts once.
     ///
-    /// Takes two descriptors, and one more for each signal.
+    /// Takes a descriptor.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a number that is no signal, or one that cannot be caught (`SIGKILL`, `SIGSTOP`)
-    /// or must not (`SIGSEGV`, `SIGFPE`, `SIGILL`); what pipe(2) and sigaction(2) say.
-    pub fn new(signals: &[Signal]) -> io::Result<Signals> {
-        let (pipe, write) = os::pipe()?;
-        // From the start, so that what was registered before an error is taken away again.
-        let mut this = Signals { pipe, write: write.into_fd(), caught: Vec::new(), next: 0 };
-        for signal in signals {
-            this.catch(*signal)?;
-        }
-        Ok(this)
+    /// or must not (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`); what eventfd(2) and sigaction(2) say. Nothing
+    /// has changed then.
+    pub fn new<const N: usize>(signals: &[Signal; N]) -> io::Result<Signals> {
+        const { assert!(N > 0, "name one signal at least: nothing would ever come") };
+        Signals::from_slice(signals)
     }
 
-    fn catch(&mut self, signal: Signal) -> io::Result<()> {
-        if signal_hook::consts::FORBIDDEN.contains(&signal.as_raw()) {
-            let message = format!("catch {signal}: it must not be caught");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    /// As [`new`](Signals::new), with signals whose number is not known beforehand.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Signals::new), and `InvalidInput` if there is none.
+    pub fn from_slice(signals: &[Signal]) -> io::Result<Signals> {
+        let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
+        if signals.is_empty() {
+            return Err(invalid("catch no signal: name one at least".to_owned()));
         }
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("catch {signal}: {error}"));
-        let write = self.write.try_clone()?;
-        let flag = Arc::new(AtomicBool::new(false));
-        let at = self.caught.len();
-        self.caught.push(Caught { signal, flag: Arc::clone(&flag), actions: Vec::new() });
-        // Actions run in the order in which they were registered.
-        let sets = signal_hook::flag::register(signal.as_raw(), flag).map_err(named)?;
-        self.caught[at].actions.push(sets);
-        let writes = pipe::register(signal.as_raw(), write).map_err(named)?;
-        self.caught[at].actions.push(writes);
-        Ok(())
+        let refused = |signal: &&Signal| FORBIDDEN.contains(&signal.as_raw());
+        if let Some(signal) = signals.iter().find(refused) {
+            return Err(invalid(format!("catch {signal}: it must not be caught")));
+        }
+        let numbers: Vec<i32> = signals.iter().map(|signal| signal.as_raw()).collect();
+        match Listener::new(&numbers) {
+            Ok(listener) => Ok(Signals { signals: signals.to_vec(), listener }),
+            Err((number, error)) => {
+                let what = number.map_or("signals".to_owned(), |n| Signal::from_raw(n).to_string());
+                Err(io::Error::new(error.kind(), format!("catch {what}: {error}")))
+            }
+        }
     }
 
     /// Waits for the next signal, and says which.
@@ -109,37 +100,39 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// What read(2) says, which for a pipe of our own is nothing.
+    /// `Unsupported` in a simulated run. Besides, what read(2) says, which for a descriptor of our own is
+    /// nothing.
     pub fn wait(&mut self, cx: &mut Cx) -> Result<Signal, Error> {
         cx.checkpoint()?;
         loop {
-            if let Some(signal) = self.take() {
+            if let Some(signal) = self.try_wait() {
                 return Ok(signal);
             }
-            perform(cx, &mut op::Read::new(&self.pipe, &mut [0; 64]))?;
+            perform(cx, &mut op::Read::new(self.listener.bell(), &mut [0; 8]))?;
         }
     }
 
     /// The next signal that has come already. Never waits.
     pub fn try_wait(&mut self) -> Option<Signal> {
-        self.take()
+        self.listener.take().map(Signal::from_raw)
     }
 
-    fn take(&mut self) -> Option<Signal> {
-        let count = self.caught.len();
-        let at = (0..count)
-            .map(|step| (self.next + step) % count)
-            // Acquire: what the handler's thread did before the signal is seen by whoever is told of it.
-            .find(|at| self.caught[*at].flag.swap(false, Ordering::Acquire))?;
-        self.next = at + 1;
-        Some(self.caught[at].signal)
+    /// How many kinds of signals have come and were not taken yet.
+    pub fn pending(&self) -> usize {
+        self.listener.pending()
     }
 }
 
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for action in self.caught.iter_mut().flat_map(|caught| caught.actions.drain(..)) {
-            unregister(action);
-        }
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signals = &self.signals;
+        f.debug_struct("Signals")
+            .field("signals", signals)
+            .field("pending", &self.pending())
+            .finish()
     }
 }
+
+/// Those that cannot be caught, and those after which the interrupted code cannot go on.
+const FORBIDDEN: [i32; 6] =
+    [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];

@@ -19,7 +19,9 @@ use crate::cancel::Branch;
 use crate::sched::{Identity, Runnable, Vtable, WATCHED, Worker};
 use crate::util::atomic::AtomicU64;
 
+use super::around::{self, Around};
 use super::cx::Cx;
+use super::holding::Blocker;
 use super::locals::Locals;
 use super::on_exit::OnExit;
 
@@ -50,8 +52,12 @@ pub(crate) struct Task {
     fiber: UnsafeCell<Option<Fiber>>,
     suspender: Cell<Option<NonNull<Suspender>>>,
     worker: Cell<Option<NonNull<Worker>>>,
+    /// What is called around its turns.
+    around: Cell<Around>,
     /// What it waits for, or waited for last: written when it stops, and read only by reports.
     waits_for: Cell<&'static str>,
+    /// What it waits in: see `holding.rs`.
+    blocker: Cell<Option<NonNull<dyn Blocker>>>,
     branch: Branch,
     kind: &'static TaskKind,
     options: TaskOptions,
@@ -78,7 +84,9 @@ impl Task {
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(None),
             worker: Cell::new(None),
+            around: Cell::new(None),
             waits_for: Cell::new("its first turn"),
+            blocker: Cell::new(None),
             locals: Cell::default(),
             on_exit: OnceCell::new(),
             id: AtomicU64::new(0),
@@ -120,6 +128,10 @@ impl Task {
     #[inline]
     pub(super) fn fuel(&self) -> &Cell<u32> {
         self.runnable.fuel()
+    }
+
+    pub(super) fn blocker(&self) -> &Cell<Option<NonNull<dyn Blocker>>> {
+        &self.blocker
     }
 
     pub(super) fn on_exit(&self) -> &OnceCell<Box<dyn OnExit>> {
@@ -172,6 +184,19 @@ impl Task {
         }
     }
 
+    /// *Home, running.* Goes back to the worker, which resumes it at once: see `around.rs`.
+    pub(super) fn switch(&self) {
+        let suspender = self.suspender.get().expect("the task has started");
+        // SAFETY: as in `suspend`.
+        unsafe { suspender.as_ref() }.suspend();
+    }
+
+    /// *Home.* What is called around its turns.
+    #[inline]
+    pub(super) fn around(&self) -> &Cell<Around> {
+        &self.around
+    }
+
     /// It was not resumed to go on, but to say where it has stopped.
     #[cold]
     #[inline(never)]
@@ -202,6 +227,27 @@ impl Task {
         // SAFETY: as in `suspend`.
         unsafe { suspender.as_ref() }.on_thread_stack(f)
     }
+
+    /// *Home.* Tells instruments that the task has ended. Called by its kind, in its turn, before it tells
+    /// anybody else: whoever sees that a nursery has ended can rely on what its instruments have heard.
+    #[inline]
+    pub(crate) fn tell_exited(&self) {
+        if self.worker().is_observed() {
+            self.tell_exited_at_length();
+        }
+    }
+
+    #[cold]
+    fn tell_exited_at_length(&self) {
+        // SAFETY: the task is alive, and this is its home.
+        let tell = || unsafe { self.worker().tell_exited(self.pointer()) };
+        if self.has_started() {
+            // Hooks are foreign code, which need not make do with the stack of a task.
+            self.on_thread_stack(tell);
+        } else {
+            tell();
+        }
+    }
 }
 
 /// # Safety
@@ -221,21 +267,17 @@ unsafe fn run(runnable: NonNull<Runnable>, worker: &Worker) {
                 // SAFETY: the task will never run: its kind ends it.
                 unsafe { (task.kind.fail)(this, error) };
                 // SAFETY: the queue's reference.
-                unsafe { worker.tell_exited(runnable) };
-                // SAFETY: the queue's reference.
                 unsafe { Runnable::release(runnable) };
                 return;
             }
         },
     };
-    if fiber.resume() == Resumed::Finished
+    if around::resume(task, fiber) == Resumed::Finished
         && let Some(fiber) = slot.take()
     {
         // The pool takes the label off.
         worker.stacks().borrow_mut().release(fiber.into_stack());
         worker.task_ended();
-        // SAFETY: the reference that the queue handed over.
-        unsafe { worker.tell_exited(runnable) };
         // SAFETY: the reference that the queue handed over.
         unsafe { Runnable::release(runnable) };
     }

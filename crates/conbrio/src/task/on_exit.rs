@@ -8,6 +8,9 @@ use super::cell::Task;
 pub(crate) trait OnExit: Any + Send + Sync {
     /// Called in the task when its closure has ended, however it did, and before anybody is told.
     fn task_exits(&self);
+
+    /// Names what the task holds until then: see [`Held::key`](super::Held::key).
+    fn visit_held(&self, visit: &mut dyn FnMut(usize));
 }
 
 impl Task {

@@ -24,7 +24,9 @@ impl Cx {
     /// A wake that has come already wins over a request.
     ///
     /// `what` is for reports: what the task waits for, as words that follow "waits for".
-    #[inline]
+    ///
+    /// Always inlined, for the reason that `Task::suspend` gives.
+    #[inline(always)]
     pub(crate) fn park(&mut self, interrupt: Interrupt, what: &'static str) -> Parked {
         let task = self.task();
         let runnable = task.runnable();

@@ -4,6 +4,9 @@
 //! The invariant is the promise to the user: with the same program, options and seed, a run takes the
 //! same course.
 
+use std::sync::Arc;
+
+use crate::instrument::Instrument;
 use crate::sched::Scheduling;
 use crate::task::Cx;
 use crate::testing::MockClock;
@@ -97,6 +100,7 @@ pub struct Builder {
     pub(super) delay_one_in: usize,
     pub(super) stack_bytes: Option<usize>,
     pub(super) network: NetworkOptions,
+    pub(super) instruments: Vec<Arc<dyn Instrument>>,
     strategy: Option<Strategy>,
     pub(super) preemptions_max: usize,
     pub(super) runs_max: u64,
@@ -114,6 +118,7 @@ impl Builder {
             delay_one_in: 0,
             stack_bytes: None,
             network: NetworkOptions::new(),
+            instruments: Vec::new(),
             strategy: None,
             preemptions_max: 2,
             runs_max: 1_000_000,
@@ -174,6 +179,28 @@ impl Builder {
     /// [`network`](super::network).
     pub fn network(mut self, options: NetworkOptions) -> Builder {
         self.network = options;
+        self
+    }
+
+    /// Adds an instrument, which hears of everything from the start of a run. All runs of an exploration
+    /// have the same ones: `before_run` tells that the next begins.
+    ///
+    /// It hears of the same events in the same order whenever a run is repeated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::instrument::TaskTree;
+    /// use std::sync::Arc;
+    ///
+    /// let tree = Arc::new(TaskTree::new());
+    /// conbrio::testing::Builder::new().instrument(tree.clone()).run(|_| {
+    ///     assert_eq!(tree.to_string(), "'main' runs, on worker 0\n");
+    /// });
+    /// assert_eq!(tree.to_string(), "");
+    /// ```
+    pub fn instrument(mut self, instrument: Arc<dyn Instrument>) -> Builder {
+        self.instruments.push(instrument);
         self
     }
 

@@ -128,6 +128,9 @@ impl Session {
         if let Some(bytes) = options.stack_bytes {
             builder = builder.stack_size(bytes);
         }
+        for instrument in &options.instruments {
+            builder = builder.instrument(Arc::clone(instrument));
+        }
         self.catcher.listen(report == Report::Quiet);
         let outcome = builder.run_simulated(simulation, &mut self.parts, |cx| {
             let mut value = None;

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use conbrio::net::ListenOptions;
+use conbrio::net::{ListenOptions, serve};
 use conbrio::prelude::*;
 use conbrio::testing::settle;
 
@@ -41,6 +41,18 @@ fn a_cancelled_accept_loses_no_connection() {
         let mut buf = [0; 5];
         stream.read_exact(cx, &mut buf).unwrap();
         assert_eq!(&buf, b"first");
+    });
+}
+
+// spec: test_highlevel_serve_listeners.serve_listeners_accept_unrecognized_error
+#[test]
+fn an_error_of_the_listener_ends_the_server() {
+    on_workers(|cx| {
+        let listener = listener(cx);
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
+        let outcome = serve(cx, [listener], |_, _| -> io::Result<()> { unreachable!() });
+        let error = io::Error::from(outcome.unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     });
 }
 

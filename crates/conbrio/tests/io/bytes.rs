@@ -415,3 +415,27 @@ fn memory_is_read_and_written() {
         assert_eq!(out, b"ab");
     });
 }
+
+#[test]
+fn more_is_read_behind_what_is_ready() {
+    on_workers(|cx| {
+        let steps = [Ok(&b"ab"[..]), Ok(b"cd"), Ok(b"efgh"), Err(ErrorKind::TimedOut), Ok(b"i")];
+        let mut reader = BufReader::with_capacity(5, Steps::new(steps));
+        assert_eq!(reader.capacity(), 5);
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (2, &b"ab"[..]));
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (2, &b"abcd"[..]));
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (1, &b"abcde"[..]));
+        // Full: there is nothing to gain until something is consumed.
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (0, &b"abcde"[..]));
+        reader.consume(3);
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (3, &b"defgh"[..]));
+        reader.consume(4);
+        // An error takes nothing away.
+        let error = reader.fill_more(cx).unwrap_err().into_failed().unwrap();
+        assert_eq!((error.kind(), reader.buffer()), (ErrorKind::TimedOut, &b"h"[..]));
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (1, &b"hi"[..]));
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (0, &b"hi"[..]));
+        reader.consume(2);
+        assert_eq!((reader.fill_more(cx).unwrap(), reader.buffer()), (0, &b""[..]));
+    });
+}

@@ -1,9 +1,11 @@
-//! Bytes over TCP, the traits for them, and signals. Every suite runs on one worker and on two.
+//! Bytes over TCP, the traits for them, and signals. Every suite runs on one worker and on
+//! two, on epoll and on io_uring.
 
 mod accept;
 mod adapter;
 mod bytes;
 mod cancel;
+mod choice;
 mod connect;
 mod descriptors;
 mod halves;

@@ -1,9 +1,10 @@
 //! Signals. They belong to the process, so that each test has signals of its own, or a process.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use conbrio::prelude::*;
-use conbrio::signal::{Signal, Signals, wait_ctrl_c, wait_termination};
+use conbrio::signal::{Signal, Signals, shutdown_on_termination, wait_ctrl_c, wait_termination};
 use conbrio::testing::settle;
 use rustix::process::{Signal as Raise, getpid, kill_process};
 
@@ -92,9 +93,8 @@ fn each_listener_hears_its_signals_and_none_is_hidden() {
                 }
             }
             assert!(turns <= 3, "{turns}");
-            // A listener of nothing only waits to be cancelled.
-            let mut none = Signals::new(&[]).unwrap();
-            let _ = cancel_when_blocked(cx, |cx| none.wait(cx));
+            // What nobody takes would be raised again, and end the process.
+            while both.try_wait().is_some() {}
         });
     });
 }
@@ -116,12 +116,77 @@ fn ctrl_c_and_termination_end_a_wait() {
                 })
                 .unwrap();
             }
-            // What stays behind: the process does not end from a signal that nobody waits for any more.
-            raise(Raise::INT);
-            raise(Raise::TERM);
-            settle(cx, CUSHION).unwrap();
-            // It is not seen by whoever waits later, either.
+            // What came while nobody waited is not seen by whoever waits later.
             let _ = cancel_when_blocked(cx, wait_ctrl_c);
+        });
+    });
+}
+
+#[test]
+fn the_first_signal_shuts_down_and_the_second_one_cancels() {
+    const LONG: Duration = Duration::from_secs(3600);
+    let name = "signals::the_first_signal_shuts_down_and_the_second_one_cancels";
+    in_a_process_of_its_own(name, || {
+        on_workers(|cx| {
+            // Without a signal it changes nothing.
+            let value = shutdown_on_termination(cx, LONG, |_| Ok::<_, io::Error>(7));
+            assert_eq!(value.unwrap(), Some(7));
+            let failed = shutdown_on_termination(cx, LONG, |_| Err::<(), _>(io::Error::other("x")));
+            assert_eq!(failed.unwrap_err().to_string(), "x");
+
+            for (first, second) in [(Raise::INT, Raise::TERM), (Raise::TERM, Raise::INT)] {
+                let ended = shutdown_on_termination(cx, LONG, |cx| -> io::Result<u32> {
+                    assert!(!cx.shutdown_requested());
+                    raise(first);
+                    cx.wait_shutdown()?;
+                    assert!(cx.shutdown_requested());
+                    Ok(8)
+                });
+                assert_eq!(ended.unwrap(), Some(8));
+
+                let mut reason = None;
+                let ended = shutdown_on_termination(cx, LONG, |cx| -> Result<(), io::Error> {
+                    raise(first);
+                    cx.wait_shutdown()?;
+                    raise(second);
+                    let cancelled = cx.sleep_forever().unwrap_err();
+                    reason = cancelled.reason().map(str::to_owned);
+                    Err(cancelled.into())
+                });
+                assert!(ended.unwrap().is_none());
+                let number = Signal::from_raw(second.as_raw());
+                assert_eq!(reason.unwrap(), format!("{number} came during the shutdown"));
+            }
+
+            // The grace may be over before.
+            let ended = shutdown_on_termination(cx, CUSHION, |cx| -> io::Result<()> {
+                raise(Raise::INT);
+                Ok(cx.sleep_forever()?)
+            });
+            assert!(ended.unwrap().is_none());
+            // A value that is there in spite of it counts.
+            let ended = shutdown_on_termination(cx, Duration::ZERO, |cx| -> io::Result<u32> {
+                raise(Raise::INT);
+                let _ = cx.sleep_forever();
+                Ok(9)
+            });
+            assert_eq!(ended.unwrap(), Some(9));
+
+            // Cancellations from outside are passed on, and before it begins they keep it from that.
+            let wait = |cx: &mut Cx| {
+                shutdown_on_termination(cx, LONG, |cx| -> io::Result<()> {
+                    Ok(cx.sleep_forever()?)
+                })
+            };
+            let _ = cancel_when_blocked(cx, wait);
+            let mut was_called = false;
+            let _ = cancelled_before(cx, |cx| {
+                shutdown_on_termination(cx, LONG, |_| -> io::Result<()> {
+                    was_called = true;
+                    Ok(())
+                })
+            });
+            assert!(!was_called);
         });
     });
 }

@@ -7,15 +7,28 @@ use std::time::Duration;
 
 use conbrio::prelude::*;
 use conbrio::testing::settle;
-use conbrio::{Builder, MaybeCancelled};
+use conbrio::{Builder, MaybeCancelled, Reactor};
 use socket2::{Domain, Socket, Type};
 
-/// Runs a test on one worker, and on two.
+/// Runs a test on one worker, and on two, on each reactor that the machine has.
 #[track_caller]
 pub(crate) fn on_workers(test: impl Fn(&mut Cx) + Send + Sync) {
-    for workers in [1, 2] {
-        Builder::new().workers(workers).run(|cx| test(cx)).unwrap();
+    for reactor in reactors() {
+        for workers in [1, 2] {
+            Builder::new().workers(workers).reactor(reactor).run(|cx| test(cx)).unwrap();
+        }
     }
+}
+
+pub(crate) fn reactors() -> impl Iterator<Item = Reactor> {
+    let uring = match Builder::new().workers(1).reactor(Reactor::Uring).run(|_| ()) {
+        Ok(()) => Some(Reactor::Uring),
+        Err(error) => {
+            println!("SKIPPED on io_uring: {error}");
+            None
+        }
+    };
+    std::iter::once(Reactor::Epoll).chain(uring)
 }
 
 /// A listener that nobody else knows.

@@ -141,6 +141,40 @@ fn the_shortest_cushion_goes_first() {
     }
 }
 
+// Who is cancelled does not wait any more: time would stand still for its sake, until its cushion is over.
+// spec: test_testing.wait_all_tasks_blocked_with_cushion
+#[test]
+fn time_goes_on_when_whoever_settles_is_cancelled() {
+    const FAR_LONGER: Duration = Duration::from_secs(3600);
+    const LIMIT: Duration = Duration::from_secs(20);
+    for workers in [1, 2] {
+        let clock = MockClock::new().autojump(Duration::ZERO);
+        let rescuer = clock.clone();
+        let (send_done, done) = std::sync::mpsc::channel();
+        // What stands still is moved by hand, so that the test fails and does not hang.
+        let thread = std::thread::spawn(move || {
+            let stood_still = done.recv_timeout(LIMIT).is_err();
+            if stood_still {
+                rescuer.jump(FAR_LONGER);
+            }
+            stood_still
+        });
+        let run = conbrio::Builder::new().workers(workers).clock(clock).run(|cx| {
+            cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                let child = n.spawn(|cx| settle(cx, FAR_LONGER));
+                settle(cx, Duration::ZERO)?;
+                assert!(!child.is_finished());
+                child.cancel();
+                cx.sleep(Duration::from_secs(1))
+            })
+        });
+        run.unwrap().unwrap();
+        // The other end is gone if it has waited for too long.
+        let _ = send_done.send(());
+        assert!(!thread.join().unwrap(), "time stood still");
+    }
+}
+
 // A step that a sequencer holds back is a wait like any other.
 #[test]
 fn waiting_steps_are_quiet() {

@@ -3,6 +3,7 @@
 #[path = "../attack/child_process.rs"]
 mod child_process;
 mod deadlock;
+mod holders;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;

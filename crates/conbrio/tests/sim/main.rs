@@ -5,6 +5,7 @@ mod bugs;
 mod exhaust;
 mod explore;
 mod generated;
+mod instruments;
 mod report;
 mod speed;
 mod support;

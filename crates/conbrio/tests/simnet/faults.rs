@@ -142,6 +142,32 @@ fn a_crashed_peer_stays_connected_until_data_shows_that_it_has_gone() {
 }
 
 #[test]
+fn whoever_waits_in_accept_hears_that_its_host_has_crashed() {
+    for performs in [false, true] {
+        let options = NetworkOptions::new().perform_operations(performs);
+        with_options(options, |cx, _, server, client| {
+            let mut listener = listen(cx, server)?;
+            cx.nursery(|cx, n| -> Io {
+                let mut waiting = n.spawn(move |cx| {
+                    // Again and again: it does not come to life again with its host.
+                    let mut error = || listener.accept(cx).failed();
+                    Ok([error(), error()])
+                });
+                cx.sleep(seconds(1))?;
+                server.crash();
+                for error in waiting.join(cx)? {
+                    assert_eq!(error.kind(), ErrorKind::NetworkDown);
+                }
+                Ok(())
+            })?;
+            server.restart();
+            let (_stream, _accepted) = pair(cx, server, client)?;
+            Ok(())
+        });
+    }
+}
+
+#[test]
 fn a_crashed_peer_that_stays_down_times_out() {
     on_two_hosts(|cx, _, server, client| {
         let (mut stream, _accepted) = pair(cx, server, client)?;

@@ -4,8 +4,10 @@
 mod support;
 
 mod campaign;
+mod counter;
 mod datagrams;
 mod faults;
 mod hosts;
 mod limits;
+mod serve;
 mod streams;

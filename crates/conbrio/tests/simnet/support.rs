@@ -67,6 +67,12 @@ pub(crate) fn waits<R>(
     cx.move_on_after(Duration::from_secs(1), f).unwrap().is_none()
 }
 
+/// How many seeds a test tries: many if `CONBRIO_SLOW_TESTS` is set.
+pub(crate) fn seeds(few: u64, many: u64) -> u64 {
+    let wanted = std::env::var_os("CONBRIO_SLOW_TESTS").is_some_and(|value| value != "0");
+    if wanted { many } else { few }
+}
+
 pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

@@ -6,7 +6,10 @@
 //! what conbrio does and says so.
 
 mod cancelled;
+mod contextvars;
+mod guest_mode;
 mod instruments;
+mod local;
 mod mock_clock;
 mod parking_lot;
 mod run;

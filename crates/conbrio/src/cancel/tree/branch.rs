@@ -140,6 +140,28 @@ impl Branch {
         }
     }
 
+    /// As [`visit_children`](Branch::visit_children), those of the innermost nursery alone.
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn visit_innermost(&self, visit: &mut dyn FnMut(NonNull<Runnable>)) {
+        // SAFETY: linked nodes are in place (rule 1), and by contract nobody changes the chain now.
+        let group = self.innermost.get().and_then(|node| unsafe { node.as_ref() }.group());
+        if let Some(group) = group {
+            group.visit_children(visit);
+        }
+    }
+
+    /// The task that waits in `join` for this one.
+    ///
+    /// # Safety
+    /// The task is not counted down meanwhile.
+    pub(crate) unsafe fn joiner(&self) -> Option<NonNull<Runnable>> {
+        // SAFETY: the group outlives its children (rule 4).
+        let group = unsafe { self.group.get()?.as_ref() };
+        group.joiner(self)
+    }
+
     /// *Home.* The deadline of a scope of this task has passed.
     pub(super) fn deadline_passed(&self, worker: &Worker) {
         if worker.may_be_late() {

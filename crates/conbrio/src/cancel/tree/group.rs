@@ -285,6 +285,14 @@ impl Group {
         links.done
     }
 
+    /// Who waits for the child in `join`.
+    pub(super) fn joiner(&self, branch: &Branch) -> Option<NonNull<Runnable>> {
+        let _state = self.state.lock();
+        // SAFETY: links are guarded by the lock that we hold.
+        let links = unsafe { &*branch.links.get() };
+        links.joiner.map(|waiter| waiter.runnable)
+    }
+
     pub(crate) fn is_joined(&self, branch: &Branch) -> bool {
         let _state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.

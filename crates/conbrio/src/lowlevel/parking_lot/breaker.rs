@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cancel::{Cancelled, MaybeCancelled};
-use crate::task::{Cx, OnExit};
+use crate::sched::Worker;
+use crate::task::{Cx, OnExit, Task};
 
 use super::queue::Lot;
 
@@ -24,6 +26,30 @@ struct Role {
 impl Breaker {
     fn new(name: &str) -> Breaker {
         Breaker(Arc::new(Role { name: name.into(), lots: Mutex::new(Some(Vec::new())) }))
+    }
+
+    /// The task that the calling thread runs now, if it runs one: for code that has no `cx`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::lowlevel::Breaker;
+    ///
+    /// assert_eq!(Breaker::of_running_task(), None);
+    /// conbrio::run(|cx| assert_eq!(Breaker::of_running_task(), Some(cx.breaker())));
+    /// ```
+    #[must_use]
+    pub fn of_running_task() -> Option<Breaker> {
+        let running = Worker::current()?.running()?;
+        // SAFETY: all runnables head tasks, and the one that runs now is alive as long as its code runs.
+        let task = unsafe { running.cast::<Task>().as_ref() };
+        Some(Breaker::of(task))
+    }
+
+    fn of(task: &Task) -> Breaker {
+        let on_exit = task.on_exit_or_init(|| Box::new(Breaker::new(task.name())));
+        let any: &dyn Any = on_exit;
+        any.downcast_ref::<Breaker>().expect("breakers are all that listens").clone()
     }
 
     /// The name of the task.
@@ -78,6 +104,12 @@ impl OnExit for Breaker {
             lot.break_by(Some(self.clone()));
         }
     }
+
+    fn visit_held(&self, visit: &mut dyn FnMut(usize)) {
+        for lot in self.lots().iter().flatten() {
+            visit(lot.key());
+        }
+    }
 }
 
 impl PartialEq for Breaker {
@@ -87,6 +119,12 @@ impl PartialEq for Breaker {
 }
 
 impl Eq for Breaker {}
+
+impl Hash for Breaker {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,10 +141,7 @@ impl Cx {
     ///
     /// Allocates when a task calls it for the first time.
     pub fn breaker(&self) -> Breaker {
-        let task = self.task();
-        let on_exit = task.on_exit_or_init(|| Box::new(Breaker::new(task.name())));
-        let any: &dyn Any = on_exit;
-        any.downcast_ref::<Breaker>().expect("breakers are all that listens").clone()
+        Breaker::of(self.task())
     }
 }
 

@@ -178,7 +178,11 @@ impl<'a, S, P> LotGuard<'a, S, P> {
 
 /// Waits until the node, which is in a queue, has a fate, or the task is cancelled and it was taken out.
 fn wait(cx: &mut Cx, node: &Node, what: &'static str) -> Result<(), OrCancelled<Broken>> {
-    let fate = match cx.park(Interrupt::OnCancel, what) {
+    let task = cx.anchor();
+    task.set_blocker(Some(NonNull::from(node)));
+    let parked = cx.park(Interrupt::OnCancel, what);
+    task.set_blocker(None);
+    let fate = match parked {
         Parked::Woken => node.fate(),
         Parked::Interrupted => match node.leave() {
             Fate::Waiting => return Err(cx.why_interrupted().into()),

@@ -244,7 +244,25 @@ impl<S, P> ParkingLot<S, P> {
     /// They stay in their order. Moving them to the same lot lets them queue up anew. If `other` is broken,
     /// they fail.
     pub fn repark<T>(&self, other: &ParkingLot<T, P>, count: usize) -> usize {
-        self.home.0.repark(&other.home.0, count)
+        self.home.0.repark(&other.home.0, count, |_| ())
+    }
+
+    /// As [`repark`](ParkingLot::repark), but shows each parcel that is moved to `moves`, in one step with
+    /// the move: a task that is cancelled later sees by it that it had been moved.
+    ///
+    /// `moves` runs under the locks of both lots: as in [`lock`](ParkingLot::lock), it takes a few
+    /// instructions and calls nothing of them.
+    pub fn repark_with<T>(
+        &self,
+        other: &ParkingLot<T, P>,
+        count: usize,
+        mut moves: impl FnMut(&mut P),
+    ) -> usize {
+        self.home.0.repark(&other.home.0, count, |parcel| {
+            // SAFETY: a task in the queue does not touch its parcel, and all parcels in this lot are of type
+            // `P` (`park_after` and this signature see to that); the locks are held during the call.
+            moves(unsafe { parcel.cast::<P>().as_mut() });
+        })
     }
 
     /// Moves all waiting tasks. See [`repark`](ParkingLot::repark).
@@ -322,6 +340,38 @@ impl<S, P> ParkingLot<S, P> {
     #[track_caller]
     pub fn remove_breaker(&self, breaker: &Breaker) -> Result<(), Broken> {
         breaker.unregister(&self.home.0)
+    }
+
+    /// Says that the running task holds what others wait for here, until somebody else says so. The report
+    /// of a deadlock then names it.
+    ///
+    /// For primitives with one owner at a time: call it whenever a task has become the owner, whether it
+    /// waited for that or not. Costs a store, and changes nothing else. It need not be taken back: nobody
+    /// waits for what nobody holds.
+    ///
+    /// # Examples
+    ///
+    /// ```should_panic
+    /// use conbrio::lowlevel::{Broken, ParkingLot};
+    /// use conbrio::prelude::*;
+    ///
+    /// let lot = ParkingLot::new();
+    /// // Fails with: 'main' waits for a parking lot, held by 'main', on worker 0
+    /// conbrio::testing::run(|cx| -> Result<(), OrCancelled<Broken>> {
+    ///     lot.set_holder(cx);
+    ///     lot.park(cx)
+    /// })
+    /// .unwrap();
+    /// ```
+    #[inline]
+    pub fn set_holder(&self, cx: &Cx) {
+        self.home.0.set_holder(cx.task().pointer().as_ptr());
+    }
+
+    /// Says that no single task holds what others wait for here.
+    #[inline]
+    pub fn clear_holder(&self) {
+        self.home.0.set_holder(std::ptr::null_mut());
     }
 
     /// The state, for the only owner of the lot.

@@ -30,6 +30,8 @@ use smallvec::SmallVec;
 
 use crate::cancel::Waiter;
 use crate::sched::{Runnable, Shared, Worker};
+use crate::task::{Blocker, Held};
+use crate::util::atomic::{AtomicPtr, Ordering};
 use crate::util::brief_lock::{BriefGuard, BriefLock};
 
 use super::breaker::{Breaker, Broken};
@@ -37,6 +39,8 @@ use super::breaker::{Breaker, Broken};
 /// What a parking lot and the nodes in it share.
 pub(super) struct Lot {
     queue: BriefLock<Queue>,
+    /// The task that was said to hold what is waited for here. It may have ended: it is only compared.
+    holder: AtomicPtr<Runnable>,
 }
 
 /// The waiters, the longest waiting one first.
@@ -80,7 +84,19 @@ impl Lot {
     pub(super) fn new() -> Arc<Lot> {
         let queue =
             Queue { first: None, last: None, len: 0, is_broken: false, broken_by: Vec::new() };
-        Arc::new(Lot { queue: BriefLock::new(queue) })
+        Arc::new(Lot { queue: BriefLock::new(queue), holder: AtomicPtr::new(std::ptr::null_mut()) })
+    }
+
+    /// What reports know the lot by.
+    pub(super) fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Notes who holds what is waited for here.
+    #[inline]
+    pub(super) fn set_holder(&self, holder: *mut Runnable) {
+        // Relaxed: a report reads it when all workers have stopped, which orders everything.
+        self.holder.store(holder, Ordering::Relaxed);
     }
 
     pub(super) fn lock(&self) -> BriefGuard<'_, Queue> {
@@ -98,11 +114,17 @@ impl Lot {
         // `wakes` go out here, after the lock (rule 4).
     }
 
-    /// Moves the `count` longest waiting tasks to the end of the queue of `to`. Returns how many there were.
-    pub(super) fn repark(self: &Arc<Lot>, to: &Arc<Lot>, count: usize) -> usize {
+    /// Moves the `count` longest waiting tasks to the end of the queue of `to`, and shows the parcel of each
+    /// to `moves`, under the locks. Returns how many there were.
+    pub(super) fn repark(
+        self: &Arc<Lot>,
+        to: &Arc<Lot>,
+        count: usize,
+        mut moves: impl FnMut(NonNull<()>),
+    ) -> usize {
         let mut wakes = Wakes::new();
         if Arc::ptr_eq(self, to) {
-            return self.lock().rotate(count);
+            return self.lock().rotate(count, moves);
         }
         let (mut from_queue, mut to_queue);
         // Rule 5.
@@ -118,6 +140,8 @@ impl Lot {
             let Some(node) = from_queue.first else { break };
             // SAFETY: linked here, and we hold the lock (rules 1 and 2).
             let node = unsafe { node.as_ref() };
+            // Before anything has changed: it might panic.
+            moves(node.parcel);
             from_queue.unlink(node);
             // `self` is not freed by this: the caller holds it.
             *node.place.lock() = Arc::clone(to);
@@ -204,12 +228,13 @@ impl Queue {
     }
 
     /// Lets the `count` longest waiting tasks queue up anew.
-    fn rotate(&mut self, count: usize) -> usize {
+    fn rotate(&mut self, count: usize, mut moves: impl FnMut(NonNull<()>)) -> usize {
         let moved = count.min(self.len);
         for _ in 0..moved {
             let Some(node) = self.first else { break };
             // SAFETY: linked nodes are in place (rule 1), and the caller holds the lock.
             let node = unsafe { node.as_ref() };
+            moves(node.parcel);
             self.unlink(node);
             // SAFETY: as above; its place names this lot still.
             unsafe { self.push(node) };
@@ -259,6 +284,16 @@ impl Node {
             }
             return self.fate.get();
         }
+    }
+}
+
+impl Blocker for Node {
+    fn held(&self) -> Option<Held> {
+        let lot = self.place();
+        let _queue = lot.lock();
+        let waits = self.fate.get() == Fate::Waiting;
+        let holder = NonNull::new(lot.holder.load(Ordering::Relaxed));
+        waits.then(|| Held { key: lot.key(), holder })
     }
 }
 

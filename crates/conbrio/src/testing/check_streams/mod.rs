@@ -3,6 +3,50 @@
 //!
 //! Owns the rules. What Rust's types see to is not among them: two tasks cannot read at once or write at
 //! once, because that takes `&mut`, and what was closed cannot be used, because closing is dropping.
+//!
+//! Two tasks do not read at once; with writers it is the same:
+//!
+//! ```compile_fail,E0499
+//! # use conbrio::{prelude::*, testing::streams};
+//! # conbrio::run(|cx| {
+//! let (_writer, mut reader) = streams::pipe();
+//! cx.nursery(|_, n| -> std::io::Result<()> {
+//!     n.spawn(|cx| Ok(reader.read(cx, &mut [0]).map(drop)?));
+//!     n.spawn(|cx| Ok(reader.read(cx, &mut [0]).map(drop)?));
+//!     Ok(())
+//! })
+//! # });
+//! ```
+//!
+//! Nobody uses a stream, or closes it, that was closed:
+//!
+//! ```compile_fail,E0382
+//! # use conbrio::{prelude::*, testing::streams};
+//! # conbrio::run(|cx| {
+//! let (mut writer, _reader) = streams::pipe();
+//! drop(writer);
+//! writer.write_all(cx, b"x")
+//! # });
+//! ```
+//!
+//! And nobody closes a stream that another task uses:
+//!
+//! ```compile_fail,E0505
+//! # use conbrio::{prelude::*, testing::streams};
+//! # conbrio::run(|cx| {
+//! let (_writer, mut reader) = streams::pipe();
+//! cx.nursery(|_, n| -> std::io::Result<()> {
+//!     n.spawn(|cx| Ok(reader.read(cx, &mut [0]).map(drop)?));
+//!     drop(reader);
+//!     Ok(())
+//! })
+//! # });
+//! ```
+
+// spec: check_streams.one_way_double_receive, check_streams.one_way_close_repeatable
+// spec: check_streams.one_way_closed_for_own_side, check_streams.one_way_close_wakes_receive
+// spec: check_streams.one_way_clogged_busy, check_streams.one_way_own_close_wakes_send
+// spec: check_streams.half_close_busy
 
 mod cancelling;
 mod clogged;

@@ -6,8 +6,9 @@ use conbrio::MaybeCancelled;
 use conbrio::io::{BufRead, BufReader, BufWriter, Error, HalfClose, Read, Write, copy};
 use conbrio::prelude::*;
 use conbrio::testing::Trial;
+use conbrio::testing::streams::duplex;
 
-use super::{SHORT, pattern, simulated, was_cancelled};
+use super::{SHORT, beside, pattern, simulated, was_cancelled};
 
 /// A reader whose bytes come piece by piece, with a pause before each.
 struct Dribble {
@@ -194,6 +195,26 @@ fn readers_with_buffers() {
     every_buffered_read(|| BufReader::with_capacity(100, Dribble::new()));
 }
 
+// N17: io::BufReader::fill_more
+#[test]
+fn readers_that_look_further() {
+    for capacity in [1, 4, 100] {
+        let make = || BufReader::with_capacity(capacity, Dribble::new());
+        no_byte_is_lost(make, |cx, reader, got| {
+            loop {
+                let count = reader.buffer().len().min(3);
+                if reader.fill_more(cx)? == 0 {
+                    if count == 0 {
+                        return Ok::<(), Error>(());
+                    }
+                    got.extend(&reader.buffer()[..count]);
+                    reader.consume(count);
+                }
+            }
+        });
+    }
+}
+
 // N17: io::Take::{read, fill_buf}
 #[test]
 fn readers_with_a_limit() {
@@ -279,6 +300,37 @@ fn writers() {
         let mut sip = Sip::default();
         let outcome = trial.run(cx, |cx| sip.flush(cx).and_then(|()| sip.end_write(cx)));
         assert_eq!(sip.ended, !was_cancelled(trial, &outcome));
+    });
+}
+
+// N17: io::HalfClose::finish
+#[test]
+fn a_stream_is_finished() {
+    simulated(2, |cx, trial| {
+        let (mut left, mut right) = duplex();
+        let said = beside(
+            cx,
+            |cx| {
+                left.write_all(cx, b"last words")?;
+                let outcome = trial.run(cx, |cx| left.finish(cx));
+                if was_cancelled(trial, &outcome) {
+                    left.finish(cx)?;
+                }
+                assert_eq!(left.read(cx, &mut [0]).unwrap(), 0);
+                Ok(())
+            },
+            |cx| {
+                let mut said = Vec::new();
+                cx.sleep(SHORT).unwrap();
+                right.write_all(cx, &pattern(ALL)).unwrap();
+                right.read_to_end(cx, &mut said).unwrap();
+                cx.sleep(SHORT).unwrap();
+                right.write_all(cx, &pattern(ALL)).unwrap();
+                right.end_write(cx).unwrap();
+                said
+            },
+        );
+        assert_eq!(said, b"last words");
     });
 }
 

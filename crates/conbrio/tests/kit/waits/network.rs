@@ -1,13 +1,16 @@
 //! Addresses, listening, accepting and connecting: no connection is lost, and no descriptor.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use conbrio::io::Error;
-use conbrio::net::{ConnectOptions, ListenOptions, ToAddrs, UdpSocket, resolve};
+use conbrio::net::{
+    ConnectOptions, Incoming, ListenOptions, ServeOptions, ToAddrs, UdpSocket, resolve, serve,
+};
 use conbrio::prelude::*;
 use conbrio::testing::{leaks, settle};
 
-use super::{beside, real, was_cancelled};
+use super::{LONG, beside, real, simulated, was_cancelled};
 use crate::support::in_a_process_of_its_own;
 
 const LOOPBACK: (IpAddr, u16) = (IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -80,6 +83,54 @@ fn no_connection_is_lost() {
             },
         );
     });
+}
+
+// N17: net::serve, net::ServeOptions::serve
+#[test]
+fn a_server_leaves_no_handler_and_no_listener() {
+    for limit in [None, Some(1)] {
+        simulated(5, |cx, trial| {
+            let (first, address) = listener(cx);
+            let (began, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let handler = |cx: &mut Cx, mut incoming: Incoming| -> std::io::Result<()> {
+                began.fetch_add(1, SeqCst);
+                let outcome = incoming.stream.read(cx, &mut [0]);
+                ended.fetch_add(1, SeqCst);
+                match outcome {
+                    Err(OrCancelled::Cancelled(cancelled)) => Err(cancelled.into()),
+                    _ => Ok(()),
+                }
+            };
+            let outcome = cx.cancel_scope(|cx, scope| {
+                let server = scope.handle();
+                let clients = |cx: &mut Cx| {
+                    // They hear of a cancellation by the end of their connection, or are refused.
+                    let streams: Vec<_> = (0..3).map(|_| TcpStream::connect(cx, address)).collect();
+                    settle(cx, std::time::Duration::ZERO)?;
+                    for mut stream in streams.into_iter().flatten() {
+                        let _ = stream.write_all(cx, b"!");
+                        let _ = stream.read(cx, &mut [0]);
+                    }
+                    server.shutdown(LONG);
+                    Ok(())
+                };
+                let outcome = beside(cx, clients, |cx| {
+                    trial.run(cx, |cx| match limit {
+                        None => serve(cx, [first], handler),
+                        Some(max) => {
+                            ServeOptions::new().connections_max(max).serve(cx, [first], handler)
+                        }
+                    })
+                });
+                Ok::<_, Cancelled>(outcome)
+            });
+            let outcome = outcome.unwrap().expect("its grace is long");
+            assert_eq!(began.load(SeqCst), ended.load(SeqCst));
+            assert!(was_cancelled(trial, &outcome) || began.into_inner() == 3);
+            // The address is free.
+            TcpListener::bind(cx, address).unwrap();
+        });
+    }
 }
 
 // N17: net::TcpStream::connect, net::ConnectOptions::connect

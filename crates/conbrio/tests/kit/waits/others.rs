@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use conbrio::lowlevel::{Abort, Finish, Unparker, Wait};
 use conbrio::prelude::*;
-use conbrio::signal::{Signal, Signals, wait_ctrl_c, wait_termination};
+use conbrio::signal::{Signal, Signals, shutdown_on_termination, wait_ctrl_c, wait_termination};
 use conbrio::testing::{Sequencer, SequencerBroken, settle};
 
-use super::{SHORT, beside, real, simulated, was_cancelled};
+use super::{LONG, SHORT, beside, real, simulated, was_cancelled};
 use crate::support::in_a_process_of_its_own;
 
 /// Permits that are handed to whoever waits.
@@ -328,5 +328,34 @@ fn a_termination_is_waited_for() {
                 );
             });
         }
+    });
+}
+
+// N17: signal::shutdown_on_termination
+#[test]
+fn a_shutdown_by_signal_may_be_cancelled() {
+    in_a_process_of_its_own("waits::others::a_shutdown_by_signal_may_be_cancelled", || {
+        real(3, |cx, trial| {
+            let mut listener = Signals::new(&[Signal::TERMINATE]).unwrap();
+            beside(
+                cx,
+                |cx| {
+                    settle(cx, Duration::ZERO)?;
+                    raise(Signal::TERMINATE);
+                    Ok(())
+                },
+                |cx| {
+                    let outcome = trial.run(cx, |cx| {
+                        shutdown_on_termination(cx, LONG, |cx| -> std::io::Result<()> {
+                            cx.wait_shutdown()?;
+                            Ok(())
+                        })
+                    });
+                    // What was caught before the cancellation has had its effect.
+                    assert!(was_cancelled(trial, &outcome) || outcome.unwrap().is_some());
+                    assert_eq!(listener.wait(cx).unwrap(), Signal::TERMINATE);
+                },
+            );
+        });
     });
 }

@@ -2,6 +2,7 @@
 
 mod tree;
 
+use std::collections::HashMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -262,6 +263,44 @@ fn every_task_is_spawned_and_ends_also_main() {
     }
 }
 
+#[test]
+fn the_end_of_a_task_is_heard_before_anybody_knows_of_it() {
+    /// The tasks that have ended, each with whether it was a child still.
+    #[derive(Debug, Default)]
+    struct Ended(Mutex<HashMap<TaskId, bool>>);
+
+    impl Instrument for Ended {
+        fn task_exited(&self, task: &TaskInfo<'_>) {
+            self.0.lock().unwrap().insert(task.id(), task.parent().is_some());
+        }
+    }
+
+    for workers in [1, 2, 4] {
+        let ended = Arc::new(Ended::default());
+        let has_heard = |id: TaskId| ended.0.lock().unwrap().contains_key(&id);
+        run_with(workers, [ended.clone()], |cx| {
+            for _ in 0..100 {
+                let last = Mutex::new(None);
+                cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                    let id = n.spawn(|cx| Ok(cx.task_id())).join(cx)?;
+                    assert!(has_heard(id), "joined");
+                    n.spawn(|cx| {
+                        *last.lock().unwrap() = Some(cx.task_id());
+                        Ok(())
+                    });
+                    Ok(())
+                })
+                .unwrap();
+                assert!(has_heard(last.into_inner().unwrap().unwrap()), "its nursery has ended");
+            }
+        });
+        let ended = ended.0.lock().unwrap();
+        // All but the main task.
+        assert_eq!(ended.values().filter(|is_child| **is_child).count(), 200);
+        assert_eq!(ended.len(), 201);
+    }
+}
+
 /// Panics in the hook that it is told, and notes how often it was called.
 #[derive(Debug)]
 struct Faulty {
@@ -339,9 +378,13 @@ fn run_with_faulty_instruments() {
         // The one that panics comes first, and the other hears of the same event.
         run_with(1, [faulty.clone(), recorder.clone()], |cx| {
             for _ in 0..2 {
-                cx.sleep(Duration::from_micros(1)).unwrap();
                 cx.nursery(|cx, n| n.spawn(|cx| cx.yield_now()).join(cx)).unwrap();
             }
+            while hook.contains("io_wait") && faulty.calls.load(Ordering::SeqCst) == 0 {
+                // No I/O is waited for if the time has passed before the worker gets there.
+                cx.sleep(Duration::from_millis(1)).unwrap();
+            }
+            cx.sleep(Duration::from_millis(1)).unwrap();
             let removed = cx.instruments().len() == 1;
             assert_eq!(removed, hook != "after_run", "{hook}");
         });

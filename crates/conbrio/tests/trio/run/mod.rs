@@ -8,3 +8,4 @@ mod parking;
 mod scopes;
 mod shutdown;
 mod start;
+mod statistics;

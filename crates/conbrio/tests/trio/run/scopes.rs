@@ -200,7 +200,7 @@ fn a_cancellation_is_for_good_and_for_its_scope_only() {
             cx.checkpoint()
         });
         assert!(matches!(ended, Ok(None)));
-        // After its end: recorded, without effect.
+        // After its end: recorded, as in Trio, without effect.
         let handle = cx.cancel_scope(|_, scope| Ok::<_, Cancelled>(scope.handle()));
         let handle = handle.unwrap().unwrap();
         assert!(!handle.is_open() && !handle.is_cancelled());

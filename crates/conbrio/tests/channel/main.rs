@@ -1,0 +1,11 @@
+//! Channels and `select`: what goes in comes out, once and in order; how they end; and that a cancelled
+//! call has had no effect.
+
+mod basics;
+mod cancelled;
+mod closing;
+mod more;
+mod outside;
+mod select;
+mod storm;
+mod support;

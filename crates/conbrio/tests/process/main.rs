@@ -1,0 +1,12 @@
+//! Programs, pipes, descriptors of any kind, and signals. Real ones: nothing here is simulated.
+
+mod ctrl_c;
+mod descriptors;
+mod ending;
+mod fd;
+mod output;
+mod pipes;
+mod signals;
+mod spawn;
+mod support;
+mod waits;
