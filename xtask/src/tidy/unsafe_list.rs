@@ -22,4 +22,8 @@ pub(super) const ALLOWED: &[(&str, &str)] = &[
     ("crates/conbrio/tests/sched/", "an alarm that ends a child process that hangs"),
     ("crates/conbrio/tests/allocations/", "an allocator that counts"),
     ("crates/conbrio/tests/sync/allocations.rs", "an allocator that counts"),
+    (
+        "crates/conbrio/tests/process/support.rs",
+        "the default action of signals, for child processes that signals are to end",
+    ),
 ];

@@ -149,6 +149,12 @@ pub(crate) fn in_a_process_that_ends_by(signal: i32, name: &str, test: impl FnOn
 fn run_alone(name: &str, test: impl FnOnce()) -> Option<(std::process::ExitStatus, String)> {
     const VARIABLE: &str = "CONBRIO_TEST_CHILD";
     if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            // What a shell without job control starts in the background is started with SIGINT ignored, and
+            // hands that on.
+            // SAFETY: the default action is a valid one, and nothing else handles signals yet.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
         test();
         return None;
     }
