@@ -10,4 +10,4 @@ pub use cancelled::{CancelSource, Cancelled, MaybeCancelled};
 pub use error::{OrCancelled, OrTimedOut, TimedOut};
 
 pub(crate) use cancelled::Notice;
-pub(crate) use tree::{Branch, Group, ScopeNode, ScopeShared, Waiter};
+pub(crate) use tree::{Branch, Group, Joiner, ScopeNode, ScopeShared, Waiter};

@@ -47,6 +47,10 @@ impl<T> Arm for Receiving<'_, T> {
     }
 
     fn register(&mut self, claim: Claim) -> Registered {
+        self.unregister();
+        if self.outcome.is_some() {
+            return Registered::Ready;
+        }
         let mut guard = self.receiver.channel().lock();
         let is_ready = self.receiver.is_closed()
             || guard.len() > 0
@@ -60,9 +64,10 @@ impl<T> Arm for Receiving<'_, T> {
     }
 
     fn unregister(&mut self) {
-        self.outcome = match self.place.take().map(Ticket::leave) {
-            Some(Ok(Deal::Got(item))) => Some(Ok(item)),
-            Some(Ok(Deal::Ended(error))) => Some(Err(error)),
+        let Some(place) = self.place.take() else { return };
+        self.outcome = match place.leave() {
+            Ok(Deal::Got(item)) => Some(Ok(item)),
+            Ok(Deal::Ended(error)) => Some(Err(error)),
             _ => None,
         };
     }
@@ -70,7 +75,9 @@ impl<T> Arm for Receiving<'_, T> {
 
 impl<T> Drop for Receiving<'_, T> {
     fn drop(&mut self) {
-        // Only if the select unwinds: another arm of it has panicked.
+        // Only if the select unwinds, because another arm of it has panicked, or if the arm was in one of
+        // the caller's that did not pass on what it was told.
+        self.unregister();
         if let Some(Ok(item)) = self.outcome.take() {
             let unused = self.receiver.channel().lock().put_back(item);
             drop(unused);
@@ -111,7 +118,11 @@ impl<T> Sender<T> {
 impl<T> Sending<'_, T> {
     /// The item, if it was not sent.
     pub fn into_item(mut self) -> Option<T> {
-        self.item.take()
+        self.unregister();
+        match self.outcome.take() {
+            Some(Err(error)) => Some(error.item),
+            Some(Ok(())) | None => self.item.take(),
+        }
     }
 }
 
@@ -144,14 +155,20 @@ impl<T> Arm for Sending<'_, T> {
     }
 
     fn register(&mut self, claim: Claim) -> Registered {
+        self.unregister();
+        if self.outcome.is_some() {
+            return Registered::Ready;
+        }
+        // Its item was sent by an earlier select: it never happens again.
+        let Some(item) = self.item.take() else { return Registered::Waiting };
         let mut guard = self.sender.channel().lock();
         let is_ready = self.sender.refuses(&guard).is_some()
             || guard.has_room()
             || guard.has_partner(RECEIVERS, &claim);
         if is_ready {
+            self.item = Some(item);
             return Registered::Ready;
         }
-        let Some(item) = self.item.take() else { return Registered::Waiting };
         let label = self.sender.label();
         self.place = Some(guard.queue_up(SENDERS, label, claim, Deal::Offer(item)));
         Registered::Waiting
@@ -216,6 +233,10 @@ impl<'a, T> Arm for Reserving<'a, T> {
     }
 
     fn register(&mut self, claim: Claim) -> Registered {
+        self.unregister();
+        if self.outcome.is_some() {
+            return Registered::Ready;
+        }
         let mut guard = self.sender.channel().lock();
         if self.sender.refuses(&guard).is_some() || guard.has_room() {
             return Registered::Ready;
@@ -226,11 +247,18 @@ impl<'a, T> Arm for Reserving<'a, T> {
     }
 
     fn unregister(&mut self) {
-        self.outcome = match self.place.take().map(Ticket::leave) {
-            Some(Ok(Deal::Accepted)) => Some(Ok(super::Permit::new(self.sender))),
-            Some(Ok(Deal::Refused(_, why))) => Some(Err(why)),
+        let Some(place) = self.place.take() else { return };
+        self.outcome = match place.leave() {
+            Ok(Deal::Accepted) => Some(Ok(super::Permit::new(self.sender))),
+            Ok(Deal::Refused(_, why)) => Some(Err(why)),
             _ => None,
         };
+    }
+}
+
+impl<T> Drop for Reserving<'_, T> {
+    fn drop(&mut self) {
+        self.unregister();
     }
 }
 
@@ -274,9 +302,8 @@ impl<T> Arm for Joining<'_, '_, T> {
     }
 
     fn register(&mut self, claim: Claim) -> Registered {
-        let waiter = claim.waiter().expect("only a task is asked by `poll`, which comes first");
         self.is_registered = true;
-        match self.child.is_finished_or_wait(waiter) {
+        match self.child.is_finished_or_wait(claim.into_waker()) {
             true => Registered::Ready,
             false => Registered::Waiting,
         }
@@ -286,6 +313,12 @@ impl<T> Arm for Joining<'_, '_, T> {
         if std::mem::take(&mut self.is_registered) {
             self.child.stop_waiting();
         }
+    }
+}
+
+impl<T> Drop for Joining<'_, '_, T> {
+    fn drop(&mut self) {
+        self.unregister();
     }
 }
 

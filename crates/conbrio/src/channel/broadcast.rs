@@ -262,6 +262,8 @@ impl<T: Clone> Arm for Hearing<'_, T> {
     }
 
     fn register(&mut self, claim: Claim) -> Registered {
+        // An older place would be left under the lock that is taken here.
+        self.unregister();
         let mut guard = self.channel.lock();
         // Without taking anything: the number is a copy.
         if look(&guard, &mut self.next.clone()).is_some() {

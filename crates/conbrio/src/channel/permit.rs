@@ -26,15 +26,16 @@ impl<'a, T> Permit<'a, T> {
     /// The item comes back if the channel has been broken meanwhile. (Never as
     /// [`Full`](TrySendError::Full).)
     pub fn send(self, item: T) -> Result<(), TrySendError<T>> {
-        let mut guard = self.sender.channel().lock();
+        let sender = self.sender;
+        let mut guard = sender.channel().lock();
         if let Some(why) = guard.refuses() {
             drop(guard);
             return Err(TrySendError::not_taken(item, why));
         }
         guard.push_reserved(item);
-        drop(guard);
-        // The room is used up.
+        // The room is used up. Forgotten first: the guard wakes receivers, and a waker may panic.
         std::mem::forget(self);
+        drop(guard);
         Ok(())
     }
 }

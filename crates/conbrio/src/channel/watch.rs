@@ -271,6 +271,8 @@ impl<T> Arm for Changing<'_, T> {
     }
 
     fn register(&mut self, claim: Claim) -> Registered {
+        // An older place would be left under the lock that is taken here.
+        self.unregister();
         let mut guard = self.channel.lock();
         if guard.version != *self.seen || guard.senders == 0 {
             return Registered::Ready;

@@ -20,10 +20,11 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
+use std::task::Waker;
 
 use conbrio_fiber::StackError;
 
-use crate::cancel::{CancelSource, Cancelled, Group, MaybeCancelled, Waiter};
+use crate::cancel::{CancelSource, Cancelled, Group, Joiner, MaybeCancelled};
 use crate::sched::{Interrupt, Parked, Runnable, Worker};
 use crate::scope::notice_here;
 use crate::task::{Cx, Task, TaskKind, TaskOptions};
@@ -308,7 +309,7 @@ impl<T> Child<'_, T> {
         self.group.assert_same_runtime(cx.task().worker());
         cx.checkpoint()?;
         let waiter = cx.begin_wait();
-        if !self.group.is_joined_or_wait(self.task().branch(), waiter)
+        if !self.group.is_joined_or_wait(self.task().branch(), Joiner::Task(waiter))
             && cx.park(Interrupt::OnCancel, "a child (join)") == Parked::Interrupted
             && !self.group.stop_joining(self.task().branch())
         {
@@ -327,10 +328,10 @@ impl<T> Child<'_, T> {
         self.is_finished().then(|| self.take())
     }
 
-    /// Whether the child has ended; otherwise the wait that goes on will be woken when it does. Undone by
-    /// `stop_waiting` before the wait is over.
-    pub(crate) fn is_finished_or_wait(&self, waiter: Waiter) -> bool {
-        self.group.is_joined_or_wait(self.task().branch(), waiter)
+    /// Whether the child has ended; otherwise `waker` is woken when it does, unless `stop_waiting` comes
+    /// first.
+    pub(crate) fn is_finished_or_wait(&self, waker: Waker) -> bool {
+        self.group.is_joined_or_wait(self.task().branch(), Joiner::Other(waker))
     }
 
     pub(crate) fn stop_waiting(&self) {

@@ -1,6 +1,7 @@
 //! Channels and `select`: what goes in comes out, once and in order; how they end; and that a cancelled
 //! call has had no effect.
 
+mod arms;
 mod basics;
 mod cancelled;
 mod closing;

@@ -8,7 +8,7 @@ use crate::cancel::cancelled::{Cancelled, Notice};
 use crate::clock::{NEVER, Ticks};
 use crate::sched::{Interrupt, Runnable, Worker};
 
-use super::group::{Group, Waiter};
+use super::group::{Group, Joiner};
 use super::node::ScopeNode;
 use super::{Effective, Requested};
 
@@ -35,7 +35,7 @@ pub(super) struct Links {
     pub(super) previous: Option<NonNull<Branch>>,
     /// Whether the task has counted itself down.
     pub(super) done: bool,
-    pub(super) joiner: Option<Waiter>,
+    pub(super) joiner: Option<Joiner>,
     /// The cancellation of this child alone.
     pub(super) request: Option<Arc<Notice>>,
 }

@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 use crate::cancel::cancelled::{Cancelled, Notice};
 use crate::clock::Ticks;
@@ -17,6 +18,15 @@ use super::{Effective, Requests, settle_here, shutdown_into};
 pub(crate) struct Waiter {
     pub(crate) runnable: NonNull<Runnable>,
     pub(crate) sequence: u64,
+}
+
+/// Who hears of the end of a child.
+#[derive(Debug)]
+pub(crate) enum Joiner {
+    /// A task in `join`, which takes itself back before it goes on.
+    Task(Waiter),
+    /// Whoever may forget to take itself back, such as an arm of a select: it is counted.
+    Other(Waker),
 }
 
 /// A waiter that was taken out under the lock and is to be woken after it.
@@ -194,12 +204,17 @@ impl Group {
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
         links.done = true;
-        let joiner = links.joiner.take().map(Wake::prepare);
+        let joiner = links.joiner.take().map(|joiner| match joiner {
+            Joiner::Task(waiter) => Ok(Wake::prepare(waiter)),
+            Joiner::Other(waker) => Err(waker),
+        });
         let owner = state.decrement();
         drop(state);
         // From here on the group may be gone.
-        if let Some(joiner) = joiner {
-            joiner.wake();
+        match joiner {
+            Some(Ok(joiner)) => joiner.wake(),
+            Some(Err(waker)) => waker.wake(),
+            None => {}
         }
         if let Some(owner) = owner {
             owner.wake();
@@ -265,24 +280,28 @@ impl Group {
         self.state.lock().live
     }
 
-    /// Whether the child has counted itself down; otherwise `waiter` will be woken when it has.
-    pub(crate) fn is_joined_or_wait(&self, branch: &Branch, waiter: Waiter) -> bool {
-        let _state = self.state.lock();
+    /// Whether the child has counted itself down; otherwise `joiner` will be woken when it has.
+    pub(crate) fn is_joined_or_wait(&self, branch: &Branch, joiner: Joiner) -> bool {
+        let state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
-        if !links.done {
-            links.joiner = Some(waiter);
-        }
-        links.done
+        let done = links.done;
+        let unused = if done { Some(joiner) } else { links.joiner.replace(joiner) };
+        // It may be the last that holds its task, and is dropped outside of the lock.
+        drop(state);
+        drop(unused);
+        done
     }
 
     /// Takes a joiner back; returns whether the child has counted itself down meanwhile.
     pub(crate) fn stop_joining(&self, branch: &Branch) -> bool {
-        let _state = self.state.lock();
+        let state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
-        links.joiner = None;
-        links.done
+        let (unused, done) = (links.joiner.take(), links.done);
+        drop(state);
+        drop(unused);
+        done
     }
 
     /// Who waits for the child in `join`.
@@ -290,7 +309,10 @@ impl Group {
         let _state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &*branch.links.get() };
-        links.joiner.map(|waiter| waiter.runnable)
+        match &links.joiner {
+            Some(Joiner::Task(waiter)) => Some(waiter.runnable),
+            Some(Joiner::Other(_)) | None => None,
+        }
     }
 
     pub(crate) fn is_joined(&self, branch: &Branch) -> bool {

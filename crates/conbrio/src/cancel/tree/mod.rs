@@ -39,7 +39,7 @@ use crate::sched::Worker;
 use super::cancelled::Notice;
 
 pub(crate) use branch::Branch;
-pub(crate) use group::{Group, Waiter};
+pub(crate) use group::{Group, Joiner, Waiter};
 pub(crate) use node::ScopeNode;
 pub(crate) use shared::ScopeShared;
 

@@ -2,6 +2,7 @@
 //! alone.
 
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -59,11 +60,22 @@ impl Wakes {
 
     #[cold]
     fn wake_all(&mut self) {
+        let mut panicked = None;
         for wake in self.0.take().into_iter().flat_map(|wakes| *wakes) {
             match wake {
                 Wake::Task(task) => task.wake(),
-                Wake::Claim(claim) => claim.wake(),
+                // A waker is code of others; one that panics does not keep the rest from being woken.
+                Wake::Claim(claim) => {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| claim.wake())) {
+                        panicked.get_or_insert(payload);
+                    }
+                }
             }
+        }
+        if let Some(payload) = panicked
+            && !std::thread::panicking()
+        {
+            resume_unwind(payload);
         }
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::cancel::Waiter;
 use crate::lowlevel::Unparker;
 use crate::util::atomic::{AtomicUsize, Ordering};
 use crate::util::brief_lock::BriefLock;
@@ -14,8 +13,6 @@ pub(crate) struct Party {
     /// `UNDECIDED`, `CLOSED`, or the arm that was chosen (rule 1).
     winner: AtomicUsize,
     signal: BriefLock<Option<Signal>>,
-    /// The wait, for sources of this crate that know tasks. See rule 3.
-    waiter: Option<Waiter>,
 }
 
 enum Signal {
@@ -26,24 +23,19 @@ enum Signal {
 const UNDECIDED: usize = usize::MAX;
 const CLOSED: usize = usize::MAX - 1;
 
-// SAFETY: the waiter is two plain values; who uses it to wake the task relies on rule 3.
-unsafe impl Send for Party {}
-// SAFETY: as above; the rest is atomic or behind a lock.
-unsafe impl Sync for Party {}
-
 impl Party {
-    pub(super) fn of_task(unparker: Unparker, waiter: Waiter) -> Arc<Party> {
-        Party::new(Some(Signal::Unparker(unparker)), Some(waiter))
+    pub(super) fn of_task(unparker: Unparker) -> Arc<Party> {
+        Party::new(Some(Signal::Unparker(unparker)))
     }
 
     /// A party that is polled.
     pub(crate) fn of_future() -> Arc<Party> {
-        Party::new(None, None)
+        Party::new(None)
     }
 
-    fn new(signal: Option<Signal>, waiter: Option<Waiter>) -> Arc<Party> {
+    fn new(signal: Option<Signal>) -> Arc<Party> {
         let winner = AtomicUsize::new(UNDECIDED);
-        Arc::new(Party { winner, signal: BriefLock::new(signal), waiter })
+        Arc::new(Party { winner, signal: BriefLock::new(signal) })
     }
 
     /// Wakes this waker from now on.
@@ -86,6 +78,12 @@ impl Party {
             Some(Signal::Waker(waker)) => waker.wake(),
             None => {}
         }
+    }
+}
+
+impl std::task::Wake for Party {
+    fn wake(self: Arc<Self>) {
+        Party::wake(&self);
     }
 }
 
@@ -136,9 +134,9 @@ impl Claim {
         Arc::ptr_eq(&self.party, &other.party)
     }
 
-    /// The wait, if a task waits. Good until the arm is unregistered (rule 3).
-    pub(crate) fn waiter(&self) -> Option<Waiter> {
-        self.party.waiter
+    /// As `wake`, for sources that know wakers.
+    pub(crate) fn into_waker(self) -> Waker {
+        Waker::from(self.party)
     }
 }
 

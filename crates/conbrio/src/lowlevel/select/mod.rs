@@ -119,7 +119,9 @@ fn select_from<A: Arms>(cx: &mut Cx, arms: &mut A, start: usize) -> Result<A::Ou
             let output = arms.poll(winner, cx);
             return Ok(output.expect("an arm whose claim its source has won completes"));
         }
-        // Something became ready, or looked so: the sources know.
+        // Something became ready, or looked so: the sources know. One that always looks so keeps no other
+        // task from running.
+        cx.checkpoint()?;
     }
 }
 
@@ -133,7 +135,7 @@ fn wait<A: Arms>(cx: &mut Cx, arms: &mut A) -> Result<Option<usize>, Cancelled> 
         .unwrap_or(NEVER);
     let unparker = cx.begin_shared_wait();
     let waiter = unparker.waiter();
-    let party = Party::of_task(unparker, waiter);
+    let party = Party::of_task(unparker);
     let mut registered = Registration { arms, party: &party, count: 0 };
     let mut parked = Parked::Woken;
     if registered.register_all() {
