@@ -59,8 +59,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         what: "who joins a child is not woken when it ends",
         file: "cancel/tree/group.rs",
-        from: "let joiner = links.joiner.take().map(Wake::prepare);",
-        to: "let joiner = links.joiner.take().filter(|_| false).map(Wake::prepare);",
+        from: "let joiner = links.joiner.take().map(|joiner| match joiner {",
+        to: "let joiner = links.joiner.take().filter(|_| false).map(|joiner| match joiner {",
     },
     Mutation {
         what: "a child of a cancelled start moves to its nursery all the same",
@@ -71,8 +71,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         what: "a cancelled nursery is left before its children have ended",
         file: "nursery/core.rs",
-        from: "            cx.park(Interrupt::Never, \"its children\");",
-        to: "            if cx.park(Interrupt::OnCancel, \"its children\") == crate::sched::Parked::Interrupted {\n                return;\n            }",
+        from: "            cx.park(Interrupt::Never, ITS_CHILDREN);",
+        to: "            if cx.park(Interrupt::OnCancel, ITS_CHILDREN) == crate::sched::Parked::Interrupted {\n                return;\n            }",
     },
     Mutation {
         what: "the errors of a nursery come in the wrong order",
