@@ -1,9 +1,5 @@
-//! What the benches share: fresh child processes, a meter, statistics, and the line about the machine.
+//! The bench programs of this workspace; what they share with the programs of the rivals is the kit.
 //!
 //! The programs are in `src/bin`; `README.md` says how to run and read them.
 
-pub mod child;
-pub mod machine;
-pub mod meter;
-pub mod os;
-pub mod stats;
+pub use conbrio_bench_kit::{child, machine, meter, os, stats};
