@@ -51,14 +51,10 @@ enum Done {
 
 const STEPS: &[Step] = &[
     Step { name: "fmt", run: |machine| machine.cargo(&["fmt", "--all", "--check"]) },
-    Step {
-        name: "clippy",
-        run: |machine| {
-            machine.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
-        },
-    },
+    Step { name: "clippy", run: clippy },
     Step { name: "tidy", run: |machine| tidy::main(&machine.root).map(|()| Done::Passed) },
     Step { name: "test", run: |machine| machine.cargo(&["test", "--workspace"]) },
+    Step { name: "features", run: features },
     Step { name: "doc", run: doc },
     Step { name: "examples", run: examples },
     Step { name: "abort", run: abort },
@@ -155,9 +151,37 @@ pub(crate) fn target_dir(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
+/// With all features, and what some of them change also without.
+fn clippy(machine: &Machine) -> Result<Done, String> {
+    let deny = ["--", "-D", "warnings"];
+    let all = ["clippy", "--workspace", "--all-targets", "--features", FEATURES_OF_CONBRIO];
+    machine.cargo(&[&all[..], &deny].concat())?;
+    machine.cargo(&[&["clippy", "-p", "conbrio", "--lib", "--examples"], &deny[..]].concat())
+}
+
+/// The tests of what is built only if a feature asks for it.
+fn features(machine: &Machine) -> Result<Done, String> {
+    let with = |first: &[&'static str], last: &[&'static str]| {
+        [first, &["-p", "conbrio", "--features", FEATURES], last].concat()
+    };
+    machine.cargo(&with(
+        &["test"],
+        &["--lib", "--test", "net", "--test", "threads", "--test", "tls"],
+    ))?;
+    machine.cargo(&with(&["test", "--doc"], &["--", "cancelled", "interop", "resolve", "tls"]))?;
+    let serve = ["--", ".", "--tls", "--listen", "127.0.0.1:0", "--quit-after", "1"];
+    machine.cargo(&[&with(&["run"], &["--example", "serve"])[..], &serve].concat())
+}
+
+/// Those that users turn on.
+const FEATURES: &str = "anyhow,hickory,tls,tls-native-roots,tracing";
+/// The same for the workspace.
+const FEATURES_OF_CONBRIO: &str =
+    "conbrio/anyhow,conbrio/hickory,conbrio/tls,conbrio/tls-native-roots,conbrio/tracing";
+
 fn doc(machine: &Machine) -> Result<Done, String> {
-    machine
-        .cargo_with(&[("RUSTDOCFLAGS", "-D warnings".into())], &["doc", "--workspace", "--no-deps"])
+    let doc = ["doc", "--workspace", "--no-deps", "--features", FEATURES_OF_CONBRIO];
+    machine.cargo_with(&[("RUSTDOCFLAGS", "-D warnings".into())], &doc)
 }
 
 fn examples(machine: &Machine) -> Result<Done, String> {

@@ -2,10 +2,11 @@
 //!
 //! This crate owns the checks that keep the tree in shape: `ci` runs every step a change must pass,
 //! `tidy` reads the sources for rules that neither rustc nor clippy knows, `spec` counts which lines
-//! of `spec/ids.txt` are claimed by a test, `mutate` seeds mistakes that the tests must find, and
-//! `instructions` compares what the core operations cost with what they did. It has no dependencies, so
-//! that it builds in a second on a fresh clone.
+//! of `spec/ids.txt` are claimed by a test, `mutate` seeds mistakes that the tests must find,
+//! `instructions` compares what the core operations cost with what they did, and `bench` compares them with
+//! those of other runtimes. It has no dependencies, so that it builds in a second on a fresh clone.
 
+mod bench;
 mod ci;
 mod instructions;
 mod mutate;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Some((&"tidy", [])) => tidy::main(&root),
         Some((&"spec", options)) => spec::main(&root, options),
         Some((&"mutate", options)) => mutate::main(&root, options),
+        Some((&"bench", options)) => bench::main(&root, options),
         Some((&"instructions", options)) => instructions::main(&root, options),
         Some((&"help" | &"--help" | &"-h", _)) => {
             println!("{USAGE}");
@@ -63,4 +65,7 @@ usage: cargo xtask <task>
   mutate             seeds mistakes into a copy of the tree and runs the campaign on each
   mutate --only <x>  those with <x> in their name
   instructions       what the core operations cost in instructions, against benches/instructions.txt
-  instructions --bless  makes what they cost now the baseline";
+  instructions --bless  makes what they cost now the baseline
+  bench              conbrio beside its rivals, everything; writes docs/compare.md
+  bench <group> <x>  micro, many, mem, io, http, file, growth; questions with <x> in their name
+  bench --quick      shorter samples, for a first look";

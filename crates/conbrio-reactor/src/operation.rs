@@ -14,8 +14,9 @@
 //! was cancelled successfully has had no effect at all.
 
 use std::io;
+use std::ptr::NonNull;
 
-use crate::Source;
+use crate::{Lender, Source};
 
 /// The caller's name for one wait. The reactor hands it back and never looks inside.
 #[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
@@ -107,7 +108,9 @@ pub unsafe trait Operation {
     ///
     /// # Errors
     ///
-    /// A negative `raw` is an error number and becomes that error.
+    /// A negative `raw` is an error number and becomes that error. `WouldBlock` says that the request only
+    /// waited, and that the operation has had no effect: somebody else has taken what there was. The caller
+    /// attempts it again.
     ///
     /// # Safety
     ///
@@ -131,6 +134,12 @@ pub enum Request {
         length: usize,
         /// `MSG_*` flags.
         flags: u32,
+    },
+    /// recv(2) into a buffer of the reactor. Its raw result is what [`Lender`] makes of the buffer and the
+    /// count; a back end that has no buffers waits for readiness instead.
+    RecvLent {
+        /// Whose buffers they are; valid for reads.
+        lender: NonNull<Lender>,
     },
     /// read(2) at the current position: writes up to `length` bytes at `buffer`.
     Read {

@@ -4,10 +4,19 @@
 //! ones as well; those are made by the methods of a [`Reactor`](crate::Reactor). Options of a socket that exists
 //! are set with `socket2::SockRef::from(&source)`, which needs nothing from here.
 
+use std::ffi::OsStr;
 use std::io;
+use std::mem;
 use std::net::{Shutdown, SocketAddr};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net as unix;
 use std::path::Path;
+use std::slice;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrAny};
 use rustix::pipe::PipeFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -65,15 +74,44 @@ pub fn tcp_socket(peer: SocketAddr) -> io::Result<Source> {
     Ok(Source::new_tcp(socket.into()))
 }
 
+/// How a UDP socket is made.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Default)]
+pub struct UdpOptions {
+    /// `SO_REUSEADDR`: share the address with other sockets that set it too.
+    pub reuse_address: bool,
+    /// `SO_REUSEPORT`: share the port, and the senders, with other sockets that set it too.
+    pub reuse_port: bool,
+    /// `IPV6_V6ONLY` for an IPv6 address; none leaves it at the system's default.
+    pub only_v6: Option<bool>,
+}
+
 /// A UDP socket bound to `address`; port 0 lets the system choose.
 ///
 /// # Errors
 ///
 /// What socket(2) and bind(2) say, with the address.
 pub fn udp_socket(address: SocketAddr) -> io::Result<Source> {
+    udp_socket_with(address, UdpOptions::default())
+}
+
+/// As [`udp_socket`], with options.
+///
+/// # Errors
+///
+/// As [`udp_socket`].
+pub fn udp_socket_with(address: SocketAddr, options: UdpOptions) -> io::Result<Source> {
     let named = |error| context(format!("bind a UDP socket to {address}"), error);
     let socket =
         socket(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)).map_err(named)?;
+    if options.reuse_address {
+        socket.set_reuse_address(true).map_err(named)?;
+    }
+    if options.reuse_port {
+        socket.set_reuse_port(true).map_err(named)?;
+    }
+    if let Some(only_v6) = options.only_v6.filter(|_| address.is_ipv6()) {
+        socket.set_only_v6(only_v6).map_err(named)?;
+    }
     socket.bind(&address.into()).map_err(named)?;
     Ok(Source::new(socket.into()))
 }
@@ -148,6 +186,29 @@ pub fn peer_address(source: &Source) -> io::Result<SocketAddr> {
     ip(SockRef::from(source).peer_addr()?)
 }
 
+/// What a system call has said of a Unix socket. No address, and one that the type of the standard library
+/// does not hold (a path of 108 bytes without a zero behind it), is that of an unnamed socket.
+#[must_use]
+pub fn unix_address(address: Option<SocketAddrAny>) -> unix::SocketAddr {
+    let unnamed =
+        || unix::SocketAddr::from_pathname("").expect("an empty path is an unnamed socket");
+    let Some(address) = address.filter(|it| it.address_family() == AddressFamily::UNIX) else {
+        return unnamed();
+    };
+    let (start, length) = (address.as_ptr().cast::<u8>(), address.addr_len() as usize);
+    // SAFETY: the address has that many bytes, and nobody changes them.
+    let bytes = unsafe { slice::from_raw_parts(start, length) };
+    let decoded = match bytes.get(mem::offset_of!(libc::sockaddr_un, sun_path)..) {
+        None | Some([]) => return unnamed(),
+        Some([0, name @ ..]) => unix::SocketAddr::from_abstract_name(name),
+        Some(path) => {
+            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+            unix::SocketAddr::from_pathname(OsStr::from_bytes(path))
+        }
+    };
+    decoded.unwrap_or_else(|_| unnamed())
+}
+
 /// Ends one or both directions of a connection; waits on this socket end with it.
 ///
 /// # Errors
@@ -183,6 +244,25 @@ pub fn connect_udp(source: &Source, peer: SocketAddr) -> io::Result<()> {
         return half.connect_datagrams(peer);
     }
     SockRef::from(source).connect(&peer.into())
+}
+
+/// Whether receiving would not wait: there is something, or the end, or an error.
+///
+/// # Errors
+///
+/// What poll(2) says.
+pub fn is_readable(source: &Source) -> io::Result<bool> {
+    if let Some(half) = source.half() {
+        return Ok(half.is_readable());
+    }
+    let mut fds = [PollFd::new(source, PollFlags::IN | PollFlags::RDHUP)];
+    loop {
+        match rustix::event::poll(&mut fds, Some(&Timespec::default())) {
+            // Without a timeout, a signal that came meanwhile is all that can interrupt it.
+            Err(Errno::INTR) => {}
+            polled => return Ok(polled? > 0),
+        }
+    }
 }
 
 /// Takes the error that a socket has met and nobody has seen (`SO_ERROR`).

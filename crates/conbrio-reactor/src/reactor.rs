@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 
 use crate::driver::{Cancel, Driver, Hint, Ticket, Timeout};
 use crate::epoll::Epoll;
+use crate::lend::Lender;
 use crate::op::file::FileOperation;
 use crate::os::{self, ListenOptions};
 use crate::sim::{self, HostId, Network, Simulated};
-use crate::uring::Uring;
+use crate::uring::{RingOptions, Uring};
 use crate::{Completion, Notifier, Operation, Source, Statistics, Token};
 
 /// Which back end a reactor uses.
@@ -100,6 +101,7 @@ pub enum Attempt<T> {
 pub struct Reactor {
     backend: Backend,
     info: Info,
+    lender: Lender,
     /// A ring belongs to the thread that made it, and the readiness bits of epoll are unshared.
     stays_on_its_thread: PhantomData<*const ()>,
 }
@@ -121,17 +123,26 @@ impl Reactor {
     /// If the kernel refuses what the back end needs; most often the limit of open files is reached.
     /// With [`Choice::Uring`] also if this machine has no io_uring, or none that is good enough.
     pub fn new(choice: Choice) -> io::Result<Reactor> {
+        Reactor::with_ring(choice, RingOptions::new())
+    }
+
+    /// As [`new`](Reactor::new), with the sizes of the ring if it becomes one.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Reactor::new).
+    pub fn with_ring(choice: Choice, ring: RingOptions) -> io::Result<Reactor> {
         match choice {
             // Measured equal for sockets: docs/design/0014-io-uring.md says what would change this.
             Choice::Auto => Reactor::on_epoll("it is preferred for now", None),
-            Choice::PreferUring => match Uring::new() {
+            Choice::PreferUring => match Uring::new(ring) {
                 Ok(uring) => Ok(Reactor::on_uring(uring, "this machine has it")),
                 Err(refusal) => {
                     Reactor::on_epoll("io_uring cannot be used", Some(refusal.to_string()))
                 }
             },
             Choice::Epoll => Reactor::on_epoll("it was asked for", None),
-            Choice::Uring => Ok(Reactor::on_uring(Uring::new()?, "it was asked for")),
+            Choice::Uring => Ok(Reactor::on_uring(Uring::new(ring)?, "it was asked for")),
         }
     }
 
@@ -140,14 +151,18 @@ impl Reactor {
         let detail = refused.as_deref().map(|refused| format!(": {refused}")).unwrap_or_default();
         let reason = format!("{why}{detail}; {}", epoll.timing());
         let info = Info { backend: "epoll", reason, refused };
-        Ok(Reactor { backend: Backend::Epoll(epoll), info, stays_on_its_thread: PhantomData })
+        Ok(Reactor::with(Backend::Epoll(epoll), info, Lender::default()))
     }
 
     fn on_uring(uring: Uring, why: &str) -> Reactor {
         let reason = format!("{why}; {}", uring.timing());
         let info = Info { backend: "uring", reason, refused: None };
-        let backend = Backend::Uring(Box::new(uring));
-        Reactor { backend, info, stays_on_its_thread: PhantomData }
+        let lender = uring.lender().clone();
+        Reactor::with(Backend::Uring(Box::new(uring)), info, lender)
+    }
+
+    fn with(backend: Backend, info: Info, lender: Lender) -> Reactor {
+        Reactor { backend, info, lender, stays_on_its_thread: PhantomData }
     }
 
     /// Makes a reactor on a simulated network. It never sleeps, and performs operations only on sources
@@ -158,15 +173,10 @@ impl Reactor {
     ///
     /// If there is no fd for its [`notifier`](Reactor::notifier).
     pub fn simulated(network: &Network) -> io::Result<Reactor> {
-        Ok(Reactor {
-            backend: Backend::Simulated(Box::new(Simulated::new(network)?)),
-            info: Info {
-                backend: "simulated",
-                reason: "it was asked for".to_owned(),
-                refused: None,
-            },
-            stays_on_its_thread: PhantomData,
-        })
+        let backend = Backend::Simulated(Box::new(Simulated::new(network)?));
+        let reason = "it was asked for".to_owned();
+        let info = Info { backend: "simulated", reason, refused: None };
+        Ok(Reactor::with(backend, info, Lender::default()))
     }
 
     /// Lets a simulated reactor work on another network from now on, so that many short simulations need
@@ -361,6 +371,11 @@ impl Reactor {
             Backend::Uring(uring) => uring.in_flight(),
             Backend::Simulated(simulated) => simulated.in_flight(),
         }
+    }
+
+    /// The buffers of this reactor, for [`op::RecvLent`](crate::op::RecvLent).
+    pub fn lender(&self) -> &Lender {
+        &self.lender
     }
 
     /// A handle that wakes [`poll`](Reactor::poll) from any thread.

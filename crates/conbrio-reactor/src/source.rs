@@ -67,6 +67,12 @@ impl Source {
         unsafe { ManuallyDrop::take(&mut this.fd) }
     }
 
+    /// Whether it is of a simulated network: its fd is a carrier then, connected to nothing.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.half.is_some()
+    }
+
     pub(crate) fn is_tcp(&self) -> bool {
         self.is_tcp
     }

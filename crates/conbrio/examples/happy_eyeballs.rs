@@ -5,6 +5,9 @@
 //! at once when one has failed. Those that lost have been called off, and their sockets closed, before the
 //! winner is used.
 //!
+//! `TcpStream::connect` does this by itself for a host with several addresses. Here it is by hand, to show that
+//! it is a hedge, and a hedge is a dozen lines: the attempts are closures, and who loses is cancelled.
+//!
 //! Without arguments it tries addresses of its own: one that never answers or cannot be reached, one that
 //! refuses, and one that it listens at itself.
 //!

@@ -58,6 +58,8 @@
 //! | join, race, retry, supervise and others | [`concurrent`] |
 //! | what a cancellation says | [`Cancelled`], [`OrCancelled`], [`MaybeCancelled`] |
 //! | TCP; reading and writing | [`net`], [`io`] |
+//! | files, directories, watching them | [`fs`] |
+//! | TLS, with the feature `tls` | module `tls` |
 //! | signals of the operating system | [`signal`] |
 //! | other programs | [`process`] |
 //! | events, locks, permits | [`sync`] |
@@ -75,7 +77,9 @@
 //! # Features
 //!
 //! * `anyhow`: [`MaybeCancelled`] for `anyhow::Error`.
+//! * `hickory`: a resolver that asks name servers itself, `net::DnsResolver`.
 //! * `tracing`: spans of `tracing` around code that waits, [`Cx`]`::in_span`.
+//! * `tls`: TLS over any stream, the module `tls`; `tls-native-roots` also trusts whom the system trusts.
 //! * `sanitizer`: lets AddressSanitizer follow the switches between stacks.
 //!
 //! # Platforms
@@ -87,6 +91,7 @@ mod cancel;
 pub mod channel;
 mod clock;
 pub mod concurrent;
+pub mod fs;
 pub mod instrument;
 mod interop;
 pub mod io;
@@ -105,6 +110,8 @@ pub mod testing;
 pub mod threads;
 mod time;
 mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod util;
 
 pub use cancel::{CancelSource, Cancelled, MaybeCancelled, OrCancelled, OrTimedOut, TimedOut};
@@ -146,6 +153,12 @@ mod pages {
     mod combinators {}
     #[doc = include_str!("../../../docs/guide/network.md")]
     mod network {}
+    #[doc = include_str!("../../../docs/guide/files.md")]
+    mod files {}
+    #[doc = include_str!("../../../docs/guide/reactors.md")]
+    mod reactors {}
+    #[doc = include_str!("../../../docs/guide/tls.md")]
+    mod tls {}
     #[doc = include_str!("../../../docs/guide/channels.md")]
     mod channels {}
     #[doc = include_str!("../../../docs/guide/thread-locals.md")]

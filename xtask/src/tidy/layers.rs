@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     /* 4 */ &["task"],
     /* 5 */ &["scope", "nursery", "run", "lowlevel", "blocking", "locals"],
     /* 6 */ &["sync", "channel"],
-    /* 7 */ &["io", "net", "fs", "process", "signal", "time"],
+    /* 7 */ &["io", "net", "fs", "process", "signal", "time", "tls"],
     /* 8 */ &["concurrent", "interop", "threads"],
     /* 9 */ &["testing", "console", "prelude", "lib"],
 ];
@@ -35,6 +35,8 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("fs", "io"),
     ("process", "io"),
     ("process", "signal"),
+    ("tls", "io"),
+    ("tls", "net"),
     ("lib", "testing"),
     ("lib", "console"),
     ("lib", "prelude"),

@@ -175,7 +175,9 @@ const THIS_FILE: &str = "xtask/src/tidy/waits.rs";
 /// Functions that take `cx` and need no such test, each with its reason.
 const EXEMPT: &[(&str, &str)] = &[
     ("io::With::new", JOINS),
+    ("fs::File::with", JOINS),
     ("net::TcpStream::with", JOINS),
+    ("net::UnixStream::with", JOINS),
     ("net::ReadHalf::with", JOINS),
     ("net::WriteHalf::with", JOINS),
     ("net::OwnedReadHalf::with", JOINS),

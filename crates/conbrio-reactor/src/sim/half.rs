@@ -16,8 +16,8 @@ use super::datagram::Datagrams;
 use super::state::{Kind, SocketId};
 use super::stream::Phase;
 use super::{HostId, Network, perform};
-use crate::Source;
 use crate::os::{ListenOptions, context};
+use crate::{Direction, Source};
 
 /// See the module's documentation.
 pub(crate) struct Half {
@@ -131,6 +131,10 @@ impl Half {
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let result = self.shared.network.state().shut_down(self.shared.id, how);
         result.map_err(io::Error::from_raw_os_error)
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.shared.network.state().is_ready(self.shared.id, Direction::Read)
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {

@@ -247,6 +247,14 @@ impl Network {
         self.state().names.get(name).cloned()
     }
 
+    /// A name that stands for an address, the first of them in alphabetical order.
+    #[must_use]
+    pub fn name_of(&self, address: IpAddr) -> Option<String> {
+        let state = self.state();
+        let mut names = state.names.iter();
+        names.find(|(_, addresses)| addresses.contains(&address)).map(|(name, _)| name.clone())
+    }
+
     /// Lets no packet through from one host to another until [`unblock`](Network::unblock). Datagrams
     /// that arrive meanwhile are lost; what belongs to connections is sent again when the way is open.
     pub fn block(&self, from: HostId, to: HostId) {

@@ -34,6 +34,11 @@ impl State {
                 let buffer = unsafe { slice::from_raw_parts_mut(buffer, length) };
                 self.take(id, &mut [buffer], flags)
             }
+            Request::RecvLent { lender } => {
+                // SAFETY: valid for reads by contract.
+                let lender = unsafe { lender.as_ref() };
+                lender.fill(|buffer| self.take(id, &mut [buffer], 0).map(|count| count as usize))
+            }
             Request::Read { buffer, length } => {
                 // SAFETY: as for `Recv`.
                 let buffer = unsafe { slice::from_raw_parts_mut(buffer, length) };

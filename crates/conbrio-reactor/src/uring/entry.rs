@@ -23,6 +23,11 @@ pub(super) fn of(request: &Request, fd: RawFd) -> Entry {
         Request::ReceiveMessage { message, flags } => {
             opcode::RecvMsg::new(fd, message).ioprio(POLL_FIRST).flags(flags).build()
         }
+        Request::RecvLent { .. } => opcode::Recv::new(fd, std::ptr::null_mut(), 0)
+            .buf_group(LENT)
+            .ioprio(POLL_FIRST)
+            .build()
+            .flags(Flags::BUFFER_SELECT),
         Request::Read { buffer, length } => {
             opcode::Read::new(fd, buffer, size(length)).offset(CURRENT_POSITION).build()
         }
@@ -39,6 +44,21 @@ pub(super) fn of(request: &Request, fd: RawFd) -> Entry {
             readiness(fd.0, events_of(Direction::Write))
         }
         Request::Ready { events } => readiness(fd.0, events),
+    }
+}
+
+/// The entry that sends what `request` says at once, or not at all: the kernel does not wait with it
+/// (`MSG_DONTWAIT`), and answers `EAGAIN`. `None` if it is no send.
+pub(super) fn send_now(request: &Request, fd: RawFd) -> Option<Entry> {
+    let (fd, now) = (types::Fd(fd), libc::MSG_DONTWAIT);
+    match *request {
+        Request::Send { buffer, length, flags } => {
+            Some(opcode::Send::new(fd, buffer, size(length)).flags(flags as i32 | now).build())
+        }
+        Request::SendMessage { message, flags } => {
+            Some(opcode::SendMsg::new(fd, message).flags(flags | now as u32).build())
+        }
+        _ => None,
     }
 }
 
@@ -69,14 +89,15 @@ pub(super) fn is_wanted(reported: i32, events: Events) -> bool {
 
 /// How the ring serves a request.
 ///
-/// Sending is not left to it. The kernel wakes a waiting send for the end of the other direction as well,
-/// tries it more than a hundred times for nothing, and then gives it to a kernel thread of its own that
-/// blocks. A peer that half-closes and reads slowly would cost a thread. So the ring waits, and the
-/// caller sends; nothing is lent meanwhile.
+/// A send that has to wait is not left to it. The kernel wakes it for the end of the other direction as
+/// well, tries it more than a hundred times for nothing, and then gives it to a kernel thread of its own
+/// that blocks. A peer that half-closes and reads slowly would cost a thread. So the ring waits, and the
+/// caller sends; nothing is lent meanwhile. [`send_now`] is for those that do not wait.
 pub(super) fn phase_of(request: &Request) -> Phase {
     match request {
         Request::Send { .. } | Request::SendMessage { .. } | Request::Write { .. } => Phase::Poll,
         Request::Ready { events } => Phase::Ask(*events),
+        Request::RecvLent { .. } => Phase::Lend,
         _ => Phase::Perform,
     }
 }
@@ -102,6 +123,8 @@ pub(super) fn size(length: usize) -> u32 {
 }
 
 const MOST: usize = 0x7fff_f000;
+/// The group of buffers of which a receive takes one when data has arrived.
+pub(super) const LENT: u16 = 0;
 /// `IORING_RECVSEND_POLL_FIRST` (5.19), in `ioprio`.
 pub(super) const POLL_FIRST: u16 = 1;
 /// The offset that stands for the position of the file, or for none (`IORING_FEAT_RW_CUR_POS`).

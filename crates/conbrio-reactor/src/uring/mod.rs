@@ -28,6 +28,7 @@ use self::refusal::Step;
 use self::ring::{Answer, Ring};
 use self::waits::{Events, Kind, Phase, RESERVED, Wait, Waits};
 use crate::driver::{self, Cancel, Driver, Hint, Spot, Ticket, Timeout};
+use crate::lend::{self, Lender, ring::RingBuffers};
 use crate::op::file::FileRequest;
 use crate::os::context;
 use crate::statistics::{Counters, count};
@@ -35,16 +36,23 @@ use crate::{Completion, Direction, Notifier, Outcome, Request, Source, Statistic
 
 mod entry;
 mod file_entry;
+#[cfg(test)]
+mod judge_tests;
+mod options;
 mod refusal;
 mod ring;
 mod trial;
 mod waits;
 
+pub use self::options::RingOptions;
 pub(crate) use self::refusal::Refusal;
 
 /// An io_uring reactor.
 pub(crate) struct Uring {
     ring: Ring,
+    options: RingOptions,
+    /// Its buffers for the kernel are registered with `ring` as long as both live.
+    lender: Lender,
     waits: RefCell<Waits>,
     notifier: Notifier,
     /// Waits whose operation the kernel would not wait for, and which go on as waits for readiness.
@@ -52,6 +60,8 @@ pub(crate) struct Uring {
     again: RefCell<Vec<Spot>>,
     /// Waits whose cancellation has not found them. Always empty between calls; kept for its capacity.
     unfound: RefCell<Vec<Spot>>,
+    /// How many waits the last poll has ended.
+    batch: Cell<usize>,
     /// The bell has to be hung up again.
     is_bell_down: Cell<bool>,
     counters: Counters,
@@ -59,16 +69,19 @@ pub(crate) struct Uring {
 
 impl Uring {
     /// Makes a reactor, unless this machine has no ring that is good enough.
-    pub(crate) fn new() -> Result<Uring, Refusal> {
-        let ring = Ring::new(ENTRIES)?;
+    pub(crate) fn new(options: RingOptions) -> Result<Uring, Refusal> {
+        let ring = Ring::new(options.entries)?;
         trial::examine(&ring)?;
         let notifier = Notifier::new().map_err(|error| Refusal::new(Step::Descriptors, error))?;
         let uring = Uring {
             ring,
+            options,
+            lender: Lender::default(),
             waits: RefCell::default(),
             notifier,
             again: RefCell::default(),
             unfound: RefCell::default(),
+            batch: Cell::new(0),
             is_bell_down: Cell::new(true),
             counters: Counters::default(),
         };
@@ -79,6 +92,21 @@ impl Uring {
     /// What the reason of this back end says of it.
     pub(crate) fn timing(&self) -> &'static str {
         "timeouts in nanoseconds (io_uring_enter)"
+    }
+
+    pub(crate) fn lender(&self) -> &Lender {
+        &self.lender
+    }
+
+    /// Whether the kernel has buffers of ours. Offers them at the first call; if it refuses, receives into
+    /// lent buffers wait for readiness.
+    fn lends(&self) -> bool {
+        let make = || -> io::Result<RingBuffers> {
+            let buffers = RingBuffers::new(self.options.buffers)?;
+            self.ring.offer_buffers(&buffers, entry::LENT)?;
+            Ok(buffers)
+        };
+        self.lender.ring(make).is_some()
     }
 
     fn hang_bell(&self) {
@@ -110,7 +138,8 @@ impl Uring {
     /// The memory that `request` points to stays valid, in place and otherwise untouched, and its fds stay
     /// open, until the wait has ended (rule D1).
     pub(crate) unsafe fn submit_file(&self, request: &FileRequest, token: Token) -> Ticket {
-        let (direction, kind, phase) = (Direction::Read, Kind::File, Phase::Perform);
+        let kind = if request.may_repeat() { Kind::File } else { Kind::FileOnce };
+        let (direction, phase) = (Direction::Read, Phase::Perform);
         let wait = Wait { token, fd: -1, direction, kind, phase, is_cancelled: false };
         // SAFETY: the same contract as ours.
         let ticket = unsafe { self.begin(wait, file_entry::of(request)) };
@@ -179,6 +208,9 @@ impl Uring {
             fatal("the kernel has completed an operation that nobody waits for");
         };
         count(&self.counters.events);
+        if let Some(buffer) = answer.buffer {
+            self.take_in_buffer(buffer, answer.result);
+        }
         let outcome = match self.judge(wait, spot, answer) {
             // Rule R1: the entry goes on.
             _ if answer.more => return,
@@ -206,20 +238,44 @@ impl Uring {
         into.push(Completion { token, outcome });
     }
 
+    /// A completion names a buffer of ours: it is no longer with the kernel.
+    fn take_in_buffer(&self, buffer: u16, result: i32) {
+        let ring = self.lender.existing_ring();
+        let Some(ring) = ring.filter(|ring| ring.arrived(buffer)) else {
+            fatal("the kernel has filled a buffer that it did not have");
+        };
+        // Nothing is in it.
+        if result <= 0 {
+            ring.give_back(buffer);
+        }
+    }
+
     /// What an answer means for its wait. `None`: it goes on in another way, with a new entry.
     fn judge(&self, wait: &mut Wait, spot: Spot, answer: Answer) -> Option<Outcome> {
         let result = answer.result;
         match (wait.phase, result) {
             (Phase::Unwatch(outcome), _) => Some(outcome),
+            // Also an interruption is its end: a second attempt would do it twice, or report that it is
+            // done already; and a closed fd may be somebody else's by now.
+            _ if wait.kind == Kind::FileOnce => Some(Outcome::Done(result)),
             // Without effect; the caller tries again, or nobody wants it any more.
             (_, EINTR | EAGAIN) if wait.is_cancelled => Some(CANCELLED),
             (_, EINTR) => Some(Outcome::Ready),
             // What the kernel does not wait with (a terminal in non-blocking mode, say).
-            (Phase::Perform, EAGAIN) if wait.kind != Kind::File => {
+            (Phase::Perform | Phase::Lend, EAGAIN) if wait.kind != Kind::File => {
                 wait.phase = Phase::Poll;
                 None
             }
-            (Phase::Perform, _) | (_, ..0) => Some(Outcome::Done(result)),
+            (Phase::Lend, ENOBUFS) if wait.is_cancelled => Some(CANCELLED),
+            // All buffers of the ring are in use: the caller has another way.
+            (Phase::Lend, ENOBUFS) => Some(Outcome::Ready),
+            (Phase::Lend, length) if length > 0 => {
+                let Some(buffer) = answer.buffer else {
+                    fatal("the kernel has put data into a buffer that it does not name");
+                };
+                Some(Outcome::Done(lend::raw(buffer, length as usize)))
+            }
+            (Phase::Perform | Phase::Lend, _) | (_, ..0) => Some(Outcome::Done(result)),
             (Phase::Poll, _) => {
                 self.readiness(wait, spot, answer, events_of(wait.direction), false)
             }
@@ -260,8 +316,17 @@ impl Driver for Uring {
     #[inline]
     fn hint(&self, source: &Source, direction: Direction) -> Hint {
         let fd = source.as_raw_fd();
-        if self.waits.borrow_mut().take_dry(fd, direction) {
+        let mut waits = self.waits.borrow_mut();
+        if waits.take_dry(fd, direction) {
             count(&self.counters.skipped);
+            return Hint::Wait;
+        }
+        if direction == Direction::Write
+            && source.is_tcp()
+            && self.batch.get() >= self.options.batch
+        {
+            // Others are about to send as well: the kernel is entered once for all of them.
+            waits.set_eager(fd, direction);
             return Hint::Wait;
         }
         Hint::Try(Some(Spot { index: fd as u32, generation: 0 }))
@@ -284,12 +349,20 @@ impl Driver for Uring {
         token: Token,
     ) -> io::Result<Ticket> {
         let fd = source.as_raw_fd();
-        let is_receive = source.is_tcp() && matches!(request, Request::Recv { .. });
-        let kind = if is_receive { Kind::TcpReceive } else { Kind::Other };
-        let phase = entry::phase_of(&request);
+        let receives = matches!(request, Request::Recv { .. } | Request::RecvLent { .. });
+        let kind = if source.is_tcp() && receives { Kind::TcpReceive } else { Kind::Other };
+        let is_eager = self.waits.borrow_mut().take_eager(fd, direction);
+        let sends_now = if is_eager { entry::send_now(&request, fd) } else { None };
+        let (entry, phase) = match (sends_now, &request) {
+            (Some(entry), _) => (entry, Phase::Perform),
+            (None, Request::RecvLent { .. }) if !self.lends() => {
+                (entry::readiness(fd, entry::events_of(direction)), Phase::Poll)
+            }
+            (None, request) => (entry::of(request, fd), entry::phase_of(request)),
+        };
         let wait = Wait { token, fd, direction, kind, phase, is_cancelled: false };
         // SAFETY: the same contract as ours.
-        let ticket = unsafe { self.begin(wait, entry::of(&request, fd)) };
+        let ticket = unsafe { self.begin(wait, entry) };
         ticket.ok_or_else(|| driver::busy(source, direction))
     }
 
@@ -317,11 +390,13 @@ impl Driver for Uring {
         self.reap(completions);
         let timeout = if completions.len() > before { Timeout::Now } else { timeout };
         if timeout == Timeout::Now && !self.ring.has_business() {
+            self.batch.set(completions.len() - before);
             return Ok(());
         }
         count(&self.counters.polls);
         self.ring.enter(timeout).map_err(|error| context("enter an io_uring", error))?;
         self.reap(completions);
+        self.batch.set(completions.len() - before);
         Ok(())
     }
 
@@ -342,6 +417,9 @@ impl Drop for Uring {
     /// Rules D3 and R2.
     fn drop(&mut self) {
         driver::assert_nothing_in_flight(self.in_flight());
+        if self.lender.existing_ring().is_some() {
+            self.ring.take_back_buffers(entry::LENT);
+        }
     }
 }
 
@@ -364,10 +442,6 @@ fn fatal(what: &str) -> ! {
     std::process::abort();
 }
 
-/// Entries that `submit` can queue before the kernel has to take them; completions have four times the
-/// room, and the kernel keeps what does not fit.
-const ENTRIES: u32 = 256;
-
 /// The name that belongs to no wait.
 const BELL: u64 = (RESERVED as u64) << 32;
 
@@ -375,3 +449,4 @@ const CANCELLED: Outcome = Outcome::Done(-libc::ECANCELED);
 
 const EAGAIN: i32 = -libc::EAGAIN;
 const EINTR: i32 = -libc::EINTR;
+const ENOBUFS: i32 = -libc::ENOBUFS;

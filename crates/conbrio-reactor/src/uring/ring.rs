@@ -22,6 +22,7 @@ use io_uring::{EnterFlags, IoUring, cqueue};
 
 use super::refusal::{Refusal, Step};
 use crate::Timeout;
+use crate::lend::ring::RingBuffers;
 
 /// A ring of the calling thread.
 pub(super) struct Ring {
@@ -52,6 +53,8 @@ pub(super) struct Answer {
     pub(super) more: bool,
     /// The socket has more to read (`IORING_CQE_F_SOCK_NONEMPTY`).
     pub(super) nonempty: bool,
+    /// The buffer that the kernel has taken for it.
+    pub(super) buffer: Option<u16>,
 }
 
 impl Ring {
@@ -91,6 +94,26 @@ impl Ring {
 
     pub(super) fn submitter(&self) -> io_uring::Submitter<'_> {
         self.ring.submitter()
+    }
+
+    /// Lets the kernel take buffers of `buffers` for receives of `group` (5.19).
+    pub(super) fn offer_buffers(&self, buffers: &RingBuffers, group: u16) -> io::Result<()> {
+        // SAFETY: the memory is mapped until `take_back_buffers`: the reactor calls it when it is dropped,
+        // and holds on to the buffers until then (rule B2).
+        unsafe {
+            self.ring.submitter().register_buf_ring_with_flags(
+                buffers.address(),
+                buffers.count(),
+                group,
+                0,
+            )
+        }
+    }
+
+    /// Undoes `offer_buffers`. Nothing is in flight.
+    pub(super) fn take_back_buffers(&self, group: u16) {
+        let result = self.ring.submitter().unregister_buf_ring(group);
+        debug_assert!(result.is_ok(), "{result:?}");
     }
 
     /// How many system calls this ring has made.
@@ -229,6 +252,7 @@ impl Ring {
             result: entry.result(),
             more: cqueue::more(entry.flags()),
             nonempty: cqueue::sock_nonempty(entry.flags()),
+            buffer: cqueue::buffer_select(entry.flags()),
         })
     }
 

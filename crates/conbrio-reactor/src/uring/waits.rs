@@ -27,6 +27,8 @@ pub(super) struct Wait {
 pub(super) enum Phase {
     /// The operation itself.
     Perform,
+    /// The operation itself, into a buffer of the ring.
+    Lend,
     /// Waits for readiness, and the caller performs the operation.
     Poll,
     /// The same for an operation that is nothing but this.
@@ -48,10 +50,20 @@ pub(super) type IsAsked = bool;
 pub(super) enum Kind {
     /// An operation on a file, of which any number may be in flight.
     File,
+    /// An operation on a file that may not be done twice ([`FileRequest::may_repeat`]).
+    ///
+    /// [`FileRequest::may_repeat`]: crate::op::file::FileRequest::may_repeat
+    FileOnce,
     /// Data from a TCP socket: the completion says whether there is more.
     TcpReceive,
     /// Everything else; one for each direction of a source.
     Other,
+}
+
+impl Kind {
+    pub(super) fn is_file(self) -> bool {
+        matches!(self, Kind::File | Kind::FileOnce)
+    }
 }
 
 #[derive(Debug)]
@@ -85,12 +97,14 @@ struct Side {
     /// source by now: that costs a way through the ring instead of a system call, and no wake-up,
     /// because the kernel looks again.
     is_dry: bool,
+    /// What is submitted next is to be tried by the kernel, rather than to wait first.
+    is_eager: bool,
 }
 
 impl Waits {
     /// Begins a wait. `None` if somebody waits for this direction already.
     pub(super) fn begin(&mut self, wait: Wait) -> Option<Spot> {
-        if wait.kind != Kind::File {
+        if !wait.kind.is_file() {
             let side = self.side(wait.fd, wait.direction);
             if side.is_taken {
                 return None;
@@ -124,8 +138,8 @@ impl Waits {
         let wait = slot.wait.take().expect("a wait ends once");
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(spot.index);
-        if wait.kind != Kind::File {
-            *self.side(wait.fd, wait.direction) = Side { is_taken: false, is_dry };
+        if !wait.kind.is_file() {
+            *self.side(wait.fd, wait.direction) = Side { is_taken: false, is_dry, is_eager: false };
         }
     }
 
@@ -136,6 +150,16 @@ impl Waits {
 
     pub(super) fn set_dry(&mut self, fd: RawFd, direction: Direction) {
         self.side(fd, direction).is_dry = true;
+    }
+
+    /// Leaves word for the next submission in this direction.
+    pub(super) fn set_eager(&mut self, fd: RawFd, direction: Direction) {
+        self.side(fd, direction).is_eager = true;
+    }
+
+    /// Whether the last look at this direction has left it to the kernel. Says so once.
+    pub(super) fn take_eager(&mut self, fd: RawFd, direction: Direction) -> bool {
+        std::mem::take(&mut self.side(fd, direction).is_eager)
     }
 
     pub(super) fn in_flight(&self) -> usize {

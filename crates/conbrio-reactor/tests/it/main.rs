@@ -12,6 +12,7 @@ mod connect;
 mod datagram;
 mod errors;
 mod file;
+mod lend;
 mod lifetime;
 mod notify;
 mod peer;

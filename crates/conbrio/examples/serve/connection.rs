@@ -4,22 +4,26 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
+use conbrio::io::{BufReader, HalfClose as _, Write as _};
+use conbrio::net::Incoming;
 use conbrio::prelude::*;
-use conbrio::{io::BufReader, io::HalfClose as _, net::Incoming};
 use headers::HeaderMapExt as _;
 use http::{StatusCode as Status, Version};
 
-use crate::{Server, request, request::Request, response::Response};
+use crate::{Server, request, request::Request, response::Response, stream::Stream};
 
 /// Serves a connection to its end. Fails only if it is cancelled: any other error is the connection's
 /// own, and as the error of its task it would cancel all of them.
 pub(crate) fn run(cx: &mut Cx, server: &Server, incoming: Incoming) -> io::Result<()> {
     let Incoming { stream, peer, others, .. } = incoming;
     let is_full = others >= server.max_connections;
-    // The buffer holds what was not answered yet, and its size is the limit of a head.
-    let stream = BufReader::with_capacity(16 * 1024, stream);
     server.statistics.connections.fetch_add(1, Relaxed);
-    let ended = Connection { server, stream, peer, is_full }.converse(cx);
+    let begun = cx.fail_after(server.timeout, |cx| server.encryption.begin(cx, stream));
+    let ended = begun.map_err(io::Error::from).and_then(|stream| {
+        // The buffer holds what was not answered yet, and its size is the limit of a head.
+        let stream = BufReader::with_capacity(16 * 1024, stream);
+        Connection { server, stream, peer, is_full }.converse(cx)
+    });
     let Err(error) = ended else { return Ok(()) };
     server.log(format_args!("{peer} {error}"));
     let is_cancelled = error.cancelled().is_some();
@@ -30,7 +34,7 @@ pub(crate) fn run(cx: &mut Cx, server: &Server, incoming: Incoming) -> io::Resul
 
 struct Connection<'a> {
     server: &'a Server,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
     peer: std::net::SocketAddr,
     is_full: bool,
 }
@@ -87,25 +91,35 @@ impl Connection<'_> {
     }
 
     /// Sends a response piece by piece, and says how long its body was.
-    fn send(&mut self, cx: &mut Cx, mut response: Response, goes_on: bool) -> io::Result<usize> {
+    fn send(&mut self, cx: &mut Cx, mut response: Response, goes_on: bool) -> io::Result<u64> {
         let (date, status) = (httpdate::fmt_http_date(SystemTime::now()), response.status);
         let connection = if goes_on { "keep-alive" } else { "close" };
         let lines = format!("Date: {date}\r\nConnection: {connection}\r\n{}", response.headers);
         let head = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
         response.piece.splice(..0, head.bytes());
         let (stream, timeout, mut sent) = (self.stream.get_mut(), self.server.timeout, 0);
-        loop {
-            // For each piece the time begins anew: a large file may take long, but not stand still.
-            cx.fail_after(timeout, |cx| stream.write_all(cx, &response.piece))?;
-            sent += response.piece.len();
-            self.server.statistics.bytes.fetch_add(response.piece.len() as u64, Relaxed);
-            if response.rest.is_none() {
-                return Ok(sent - head.len());
+        let mut count = |bytes: u64| {
+            sent += bytes;
+            self.server.statistics.bytes.fetch_add(bytes, Relaxed);
+        };
+        cx.fail_after(timeout, |cx| stream.write_all(cx, &response.piece))?;
+        count(response.piece.len() as u64);
+        if let Some((file, mut rest)) = response.rest {
+            while !rest.is_empty() {
+                // For each piece the time begins anew: a large file may take long, but not stand still. One
+                // that has shrunk cannot keep what Content-Length has promised: this fails then.
+                let length = PIECE_BYTES.min(rest.end - rest.start);
+                cx.fail_after(timeout, |cx| stream.send_file(cx, &file, rest.start, length))?;
+                count(length);
+                rest.start += length;
             }
-            cx.blocking(|| response.read_on())??;
         }
+        Ok(sent - head.len() as u64)
     }
 }
+
+/// How much of a file has to go within the time for a piece.
+const PIECE_BYTES: u64 = 256 * 1024;
 
 fn keeps_alive(request: &Request) -> bool {
     let said = request.headers().typed_get::<headers::Connection>();

@@ -3,7 +3,8 @@
 //! `cargo run --release --example serve -- [FOLDER] [OPTIONS]`; `--help` lists the options. `serve` below
 //! is its life: a task for each connection, which borrows `Server` from the stack of `main`; on Ctrl-C
 //! they drain, and none is left behind. `connection.rs` is the life of a connection; its limits of time
-//! are scopes around plain code. The other two files know nothing of tasks.
+//! are scopes around plain code. `stream.rs` puts TLS under it, with `--tls`. The other two files know
+//! nothing of tasks.
 //!
 //! smoke: . --listen 127.0.0.1:0 --quit-after 1
 //! smoke-expect: served
@@ -11,6 +12,7 @@
 mod connection;
 mod request;
 mod response;
+mod stream;
 
 use std::io::{self, Write as _};
 use std::sync::atomic::AtomicU64;
@@ -54,6 +56,11 @@ struct Server {
     /// End as if by Ctrl-C
     #[arg(long, value_parser = seconds)]
     quit_after: Option<Duration>,
+    /// Encrypt, with a certificate made for this run (needs the feature `tls` of the crate)
+    #[arg(long)]
+    tls: bool,
+    #[arg(skip)]
+    encryption: stream::Encryption,
     #[arg(skip)]
     statistics: Statistics,
 }
@@ -77,7 +84,10 @@ fn seconds(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let server = Server::parse();
+    let mut server = Server::parse();
+    if server.tls {
+        server.encryption = stream::Encryption::new()?;
+    }
     let began = Instant::now();
     // What is read comes from the page cache most of the time: more threads would only take turns.
     conbrio::Builder::new().blocking_threads(32).run(|cx| serve(cx, &server))??;
@@ -96,7 +106,8 @@ fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
         ServeOptions::new().on_shortage(|error| server.log(format_args!("accept: {error}")));
     let _ended = shutdown_on_termination(cx, server.grace, |cx| {
         let listener = TcpListener::bind(cx, server.listen)?;
-        writeln!(io::stdout(), "listening on http://{}/", listener.local_addr()?)?;
+        let scheme = if server.tls { "https" } else { "http" };
+        writeln!(io::stdout(), "listening on {scheme}://{}/", listener.local_addr()?)?;
         cx.nursery(|cx, n| {
             if let Some(time) = server.quit_after {
                 n.spawn(move |cx| {

@@ -1,8 +1,9 @@
 //! From a request to a response: finds the file, weighs the conditions, picks the range.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,10 +19,10 @@ pub(crate) struct Response {
     pub(crate) status: Status,
     /// Whole lines of the head, without those that only the connection knows.
     pub(crate) headers: String,
-    /// What of the body is sent next.
+    /// What of the body is sent with the head.
     pub(crate) piece: Vec<u8>,
-    /// What of a file follows it. It is never empty.
-    pub(crate) rest: Option<io::Take<File>>,
+    /// What of a file follows it.
+    pub(crate) rest: Option<(File, Range<u64>)>,
 }
 
 impl Response {
@@ -29,16 +30,6 @@ impl Response {
         let kind = format!("Content-Type: text/{kind}; charset=utf-8\r\n");
         let headers = format!("{kind}Content-Length: {}\r\n", text.len());
         Response { status, headers, piece: text.into_bytes(), rest: None }
-    }
-
-    /// Reads the next piece, in place of the last. A connection holds no more of a file in memory.
-    pub(crate) fn read_on(&mut self) -> io::Result<()> {
-        let Some(rest) = &mut self.rest else { return Ok(()) };
-        self.piece.resize(rest.limit().min(128 * 1024) as usize, 0);
-        // A file that has shrunk cannot keep what Content-Length has promised: this fails then.
-        rest.read_exact(&mut self.piece)?;
-        self.rest.take_if(|rest| rest.limit() == 0);
-        Ok(())
     }
 }
 
@@ -106,7 +97,7 @@ impl Server {
 }
 
 /// The file, a part of it, or word that the client has it already (RFC 9110, section 13.2.2).
-fn of_file(mut file: File, path: &Path, request: &Request) -> io::Result<Response> {
+fn of_file(file: File, path: &Path, request: &Request) -> io::Result<Response> {
     let (metadata, asked) = (file.metadata()?, request.headers());
     if !metadata.is_file() {
         return Err(Errno::ACCESS.into());
@@ -144,12 +135,19 @@ fn of_file(mut file: File, path: &Path, request: &Request) -> io::Result<Respons
         let charset = if kind.starts_with("text/") { "; charset=utf-8" } else { "" };
         headers += &format!("Content-Type: {kind}{charset}\r\nContent-Length: {length}\r\n");
     }
-    file.seek(SeekFrom::Start(part.start))?;
-    let rest = Some(file.take(length));
-    let mut response = Response { status, headers, piece: Vec::new(), rest };
-    response.read_on()?;
+    let mut response = Response { status, headers, piece: Vec::new(), rest: None };
+    if length > WITH_THE_HEAD {
+        response.rest = Some((file, part));
+    } else {
+        response.piece.resize(length as usize, 0);
+        // A file that has shrunk cannot keep what Content-Length has promised: this fails then.
+        file.read_exact_at(&mut response.piece, part.start)?;
+    }
     Ok(response)
 }
+
+/// Up to here a file is cheaper to read, and to send together with the head.
+const WITH_THE_HEAD: u64 = 64 * 1024;
 
 fn listing(folder: &File, path: &Path) -> io::Result<Response> {
     let mut lines = Vec::new();

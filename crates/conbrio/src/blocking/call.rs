@@ -12,10 +12,11 @@ use std::time::Duration;
 use crate::cancel::Cancelled;
 use crate::sched::{Interrupt, Parked, Shared, Worker};
 use crate::task::{Cx, Locals};
+use crate::util::swallow::swallow_panics;
 use crate::util::thread_pool::{Job, Ticket, Work};
 
 use super::host::Host;
-use super::line::{Line, Next};
+use super::line::{Line, Nested, Next};
 use super::thread_name::NameGuard;
 
 /// How a call is made.
@@ -53,15 +54,15 @@ where
 {
     fn work(&mut self) {
         let (Some(closure), Some(slot)) = (self.closure.take(), self.slot.take()) else { return };
+        let _nested = Nested::enter(&self.line);
         let _name = self.name.as_deref().map(NameGuard::new);
         // SAFETY: the task stays where it is until the call has ended (rule 2); if it may leave, there are
         // no locals.
         let host = unsafe { Host::new(Arc::clone(&self.line), self.locals) };
         let result = catch_unwind(AssertUnwindSafe(|| closure(&host)));
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        // If the task has left, nobody takes the value, and its destructor may panic. The hook has printed
-        // that, and there is nobody whom it could be told.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
+        // If the task has left, nobody takes the value, and its destructor may panic.
+        swallow_panics(|| drop(slot));
     }
 
     fn deliver(self: Box<Self>) {
@@ -82,7 +83,7 @@ where
 {
     cx.checkpoint()?;
     let shared = Arc::clone(cx.task().worker().shared());
-    let line = Arc::new(Line::default());
+    let line = Arc::new(Line::new(cx));
     // The slot is counted: the thread may still hold it when the task has seen the result.
     let slot = Slot::<R>::default();
     let job: Box<dyn Work + '_> = Box::new(Call {
@@ -151,7 +152,7 @@ fn run_here(mut job: Job) {
 /// learns of one, and the call ends early if it can be abandoned.
 fn wait(
     cx: &mut Cx,
-    line: &Line,
+    line: &Arc<Line>,
     shared: &Shared,
     mut interrupt: Interrupt,
     can_abandon: Option<Ticket>,
@@ -160,7 +161,7 @@ fn wait(
         let unparker = cx.begin_shared_wait();
         match line.next(unparker) {
             Next::Return => return Ok(()),
-            Next::Run(request) => request(cx),
+            Next::Run(request) => line.run(cx, request),
             Next::Park => {
                 if cx.park(interrupt, "a blocking call") == Parked::Interrupted {
                     let cancelled = cx.why_interrupted();
@@ -178,7 +179,7 @@ fn wait(
 /// meanwhile.
 fn wait_standing_still(
     cx: &mut Cx,
-    line: &Line,
+    line: &Arc<Line>,
     shared: &Shared,
     can_abandon: Option<Ticket>,
 ) -> Result<(), Cancelled> {
@@ -191,7 +192,7 @@ fn wait_standing_still(
             }
         }
         match line.stand_still() {
-            Next::Run(request) => request(cx),
+            Next::Run(request) => line.run(cx, request),
             Next::Return | Next::Park => break,
         }
     }

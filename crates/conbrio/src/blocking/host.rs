@@ -94,7 +94,8 @@ impl Host {
     /// # Panics
     ///
     /// A panic of `f` goes on in the caller. Panics if it is called in a task, which has a `cx` already and
-    /// would block its worker.
+    /// would block its worker; and on the thread of a call that was made inside of another closure of this
+    /// function: the task is in that closure, which waits for the thread.
     ///
     /// # Examples
     ///
@@ -123,6 +124,11 @@ impl Host {
         assert!(
             !in_task(),
             "`Host::run` was called in a task, which it would block: use the `cx` that is there"
+        );
+        assert!(
+            !self.line.would_wait_for_itself(),
+            "`Host::run` was called inside of a call that a closure of this `Host` waits for: the task would \
+             wait for this thread, and this thread for the task; use the `Host` of the inner call"
         );
         let value = hand_over(f, |request| self.line.post(request));
         value.ok_or_else(|| {

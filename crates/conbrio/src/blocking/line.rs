@@ -2,13 +2,19 @@
 //!
 //! One side is the task: it takes what comes over the line and parks in between. The other side is the
 //! thread of the closure, and whatever threads the closure hands its [`Host`](super::Host) to.
+//!
+//! While the task runs a request, it does not look at the line. So a thread that the request waits for must
+//! not post one: both would wait for ever. The line knows those threads, as far as they are those of calls
+//! that began inside of the request (see [`Nested`]), so that the mistake is told.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 
 use crate::cancel::Cancelled;
 use crate::lowlevel::Unparker;
+use crate::task::{Cx, LocalKey};
 
 use super::request::Request;
 
@@ -20,7 +26,12 @@ pub(super) struct Line {
     changed: Condvar,
     /// Set when `State::cancelled` is, so that asking costs a load.
     is_cancelled: AtomicBool,
+    /// The line whose request the call of this one was made in, if it was made in one.
+    outer: Option<Arc<Line>>,
 }
+
+/// The line whose request runs around here.
+static REQUESTED_OVER: LocalKey<Arc<Line>> = LocalKey::new();
 
 #[derive(Default)]
 struct State {
@@ -34,6 +45,8 @@ struct State {
     has_ended: bool,
     /// The task does not wait any more.
     has_left: bool,
+    /// Threads that run calls which were made inside of requests of this line.
+    nested: Vec<ThreadId>,
 }
 
 /// What the task does next.
@@ -45,6 +58,21 @@ pub(super) enum Next {
 }
 
 impl Line {
+    /// The line of a call that is made here.
+    pub(super) fn new(cx: &Cx) -> Line {
+        Line { outer: cx.local(&REQUESTED_OVER).cloned(), ..Line::default() }
+    }
+
+    /// *Task.* Runs what came over this line.
+    pub(super) fn run(self: &Arc<Line>, cx: &mut Cx, request: Request) {
+        cx.with_local(&REQUESTED_OVER, self, request);
+    }
+
+    /// *Thread.* Whether a request of this thread could not begin before the thread has ended its call.
+    pub(super) fn would_wait_for_itself(&self) -> bool {
+        self.lock().nested.contains(&std::thread::current().id())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,6 +164,40 @@ impl State {
             Some(request) => Next::Run(request),
             None if self.has_ended => Next::Return,
             None => Next::Park,
+        }
+    }
+}
+
+/// A thread that runs the call of a line. As long as it lives, the thread is known to the lines whose requests
+/// the call was made in.
+pub(super) struct Nested<'a>(&'a Line);
+
+impl Nested<'_> {
+    pub(super) fn enter(line: &Line) -> Nested<'_> {
+        let thread = std::thread::current().id();
+        line.each_outer(|outer| outer.lock().nested.push(thread));
+        Nested(line)
+    }
+}
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        let thread = std::thread::current().id();
+        self.0.each_outer(|outer| {
+            let nested = &mut outer.lock().nested;
+            if let Some(at) = nested.iter().position(|other| *other == thread) {
+                nested.swap_remove(at);
+            }
+        });
+    }
+}
+
+impl Line {
+    fn each_outer(&self, mut f: impl FnMut(&Line)) {
+        let mut next = self.outer.as_deref();
+        while let Some(line) = next {
+            f(line);
+            next = line.outer.as_deref();
         }
     }
 }

@@ -21,7 +21,7 @@ type Place<'a, T> = Ticket<'a, State<T>, Deal<T>>;
 pub struct Receiving<'a, T> {
     receiver: &'a Receiver<T>,
     place: Option<Place<'a, T>>,
-    /// What was handed over and not fetched yet.
+    /// What was handed over and not fetched yet. An item is lent until it is fetched.
     outcome: Option<Result<T, RecvError>>,
 }
 
@@ -37,6 +37,9 @@ impl<T> Arm for Receiving<'_, T> {
 
     fn poll(&mut self, _: &Cx) -> Option<Self::Output> {
         if let Some(outcome) = self.outcome.take() {
+            if outcome.is_ok() {
+                self.receiver.channel().lock().keep_lent();
+            }
             return Some(outcome);
         }
         match self.receiver.take(&mut self.receiver.channel().lock()) {
@@ -59,7 +62,7 @@ impl<T> Arm for Receiving<'_, T> {
         if is_ready {
             return Registered::Ready;
         }
-        self.place = Some(guard.queue_up(RECEIVERS, self.receiver.label(), claim, Deal::Want));
+        self.place = Some(guard.queue_up(RECEIVERS, self.receiver.label(), claim, Deal::Borrow));
         Registered::Waiting
     }
 

@@ -1,7 +1,7 @@
 //! The two ends of a channel outside of tasks: for futures of any executor, and for threads.
 //!
 //! Invariant: an item that was handed over to a future which is dropped before it was polled again goes back
-//! to the front of the channel.
+//! to the front of the channel, and so long the channel has not ended.
 
 use std::fmt;
 use std::future::Future;
@@ -47,7 +47,8 @@ impl<T> Receiver<T> {
     /// As [`recv`](Receiver::recv), for programs with another runtime: awaits the oldest item.
     ///
     /// If the future is dropped, no item is lost: one that it was given already goes to the next receiver,
-    /// or back to where it was. Allocates if it has to wait.
+    /// or back to where it was. Until it has been polled or dropped, the channel does not end for other
+    /// receivers: they would miss that item. Allocates if it has to wait.
     ///
     /// # Examples
     ///
@@ -165,7 +166,10 @@ impl<T> Future for RecvFuture<'_, T> {
         if let Some(deal) = poll_queued(&mut self.queued, context) {
             return match deal {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(Deal::Got(item)) => Poll::Ready(Ok(item)),
+                Poll::Ready(Deal::Got(item)) => {
+                    receiver.channel().lock().keep_lent();
+                    Poll::Ready(Ok(item))
+                }
                 Poll::Ready(Deal::Ended(error)) => Poll::Ready(Err(error)),
                 Poll::Ready(_) => unreachable!("a receiver gets an item, or learns of the end"),
             };
@@ -178,7 +182,7 @@ impl<T> Future for RecvFuture<'_, T> {
             Err(TryRecvError::Gone(error)) => Poll::Ready(Err(error)),
             Err(TryRecvError::Empty) => {
                 let claim = Claim::new(&party, 0);
-                let place = guard.queue_up(RECEIVERS, receiver.label(), claim, Deal::Want);
+                let place = guard.queue_up(RECEIVERS, receiver.label(), claim, Deal::Borrow);
                 drop(guard);
                 self.queued = Some(Queued { party, place });
                 Poll::Pending

@@ -5,6 +5,8 @@
 //!    reserved.
 //! 2. If a sender waits, no slot is free: `buffer.len() + reserved >= capacity`.
 //! 3. Nobody waits at a side that has nobody left to wait for.
+//! 4. `lent` is the number of items that were handed to somebody who may still put them back: a future, or
+//!    the arm of a select. As long as there are any, the channel has not ended for other receivers.
 //!
 //! No item is dropped under the lock: that would be code of the user. Functions hand back what is to be
 //! dropped.
@@ -27,6 +29,8 @@ pub(super) struct State<T> {
     buffer: VecDeque<T>,
     /// Slots that permits hold.
     reserved: usize,
+    /// Invariant 4.
+    lent: usize,
     /// `usize::MAX` if there is no limit.
     capacity: usize,
     overflow: Overflow,
@@ -47,8 +51,10 @@ pub(super) enum Deal<T> {
     Offer(T),
     /// A sender that wants a slot.
     Reserve,
-    /// A receiver.
+    /// A receiver: a task, which takes what it is given.
     Want,
+    /// A receiver who may put back what it is given.
+    Borrow,
     /// The item was taken; or the slot is reserved.
     Accepted,
     /// The item.
@@ -74,6 +80,7 @@ pub(super) fn new_channel<T>(capacity: usize, overflow: Overflow) -> Channel<T> 
     let state = State {
         buffer,
         reserved: 0,
+        lent: 0,
         capacity,
         overflow,
         senders: 1,
@@ -107,6 +114,9 @@ impl<T> State<T> {
     /// Why nothing will come beyond what is buffered, if that is so.
     #[inline]
     pub(super) fn has_ended(&self) -> Option<RecvError> {
+        if self.lent > 0 {
+            return None;
+        }
         if let Some(cause) = &self.broken {
             return Some(RecvError::Broken(cause.clone()));
         }
@@ -141,6 +151,7 @@ pub(super) trait Trade<T> {
     fn push(&mut self, item: T) -> Pushed<T>;
     fn push_reserved(&mut self, item: T);
     fn pop(&mut self) -> Option<T>;
+    fn keep_lent(&mut self);
     fn put_back(&mut self, item: T) -> Option<T>;
     fn try_reserve(&mut self) -> bool;
     fn release_reserved(&mut self);
@@ -168,8 +179,9 @@ impl<T> Deliver<T> for Guard<'_, T> {
             return Some(item);
         }
         let mut item = Some(item);
-        self.hand_over(RECEIVERS, |_, deal| {
+        self.hand_over(RECEIVERS, |state, deal| {
             if let Some(item) = item.take() {
+                state.lent += usize::from(matches!(deal, Deal::Borrow));
                 *deal = Deal::Got(item);
             }
         });
@@ -270,15 +282,24 @@ impl<T> Trade<T> for Guard<'_, T> {
         .flatten()
     }
 
-    /// An item that was handed over to somebody who is gone: it is the oldest. Handed back if nobody is left
-    /// who could receive it.
+    /// An item that was lent does not come back.
+    fn keep_lent(&mut self) {
+        self.lent -= 1;
+        self.end_receivers_if_over();
+    }
+
+    /// An item that was lent to somebody who is gone: it is the oldest. Handed back if nobody is left who could
+    /// receive it.
     fn put_back(&mut self, item: T) -> Option<T> {
+        self.lent -= 1;
         if self.receivers == 0 {
             return Some(item);
         }
         if let Some(item) = self.deliver(item) {
             self.buffer.push_front(item);
         }
+        // For those who wait behind the one who has it now.
+        self.end_receivers_if_over();
         None
     }
 

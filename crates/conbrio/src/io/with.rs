@@ -1,12 +1,12 @@
 //! The way back to `std::io`: a stream joined with the `cx` that it waits with.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 
-use super::{BufRead, Read, Write};
+use super::{BufRead, Read, Seek, Write};
 use crate::task::Cx;
 
-/// A stream joined with a `cx`: implements [`std::io::Read`], [`std::io::Write`] and
+/// A stream joined with a `cx`: implements [`std::io::Read`], [`std::io::Write`], [`std::io::Seek`] and
 /// [`std::io::BufRead`], so that libraries which know only those run unchanged in a task.
 ///
 /// While it lives it holds the `cx`: nothing else can wait meanwhile. Make one for the call that needs it.
@@ -118,6 +118,12 @@ impl<S: BufRead + ?Sized> io::BufRead for With<'_, S> {
 
     fn consume(&mut self, count: usize) {
         self.stream.consume(count);
+    }
+}
+
+impl<S: Seek + ?Sized> io::Seek for With<'_, S> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        Ok(self.stream.seek(self.cx, to)?)
     }
 }
 

@@ -56,7 +56,12 @@ pub(crate) fn perform<O: Operation>(
             Outcome::Ready => {}
             Outcome::Done(raw) => {
                 // SAFETY: `raw` is the result of the request that this very operation made.
-                return unsafe { op.complete(raw) }.map_err(OrCancelled::Failed);
+                match unsafe { op.complete(raw) } {
+                    // It was only waited for, and another has taken what there was. It may go on so for
+                    // long, but each round is a wait that can be cancelled.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result.map_err(OrCancelled::Failed),
+                }
             }
         }
     }

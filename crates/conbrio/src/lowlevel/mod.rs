@@ -7,6 +7,7 @@
 mod context;
 mod exchange;
 mod fd;
+mod file;
 mod io;
 mod parking_lot;
 mod pidfd;
@@ -19,6 +20,7 @@ pub use context::in_task;
 pub(crate) use exchange::{Exchange, ExchangeGuard, Side, Ticket};
 pub(crate) use fd::Watched;
 pub use fd::{Fd, Interest, wait_readable, wait_writable};
+pub(crate) use file::perform_file;
 pub(crate) use io::perform;
 pub use parking_lot::{Breaker, Broken, LotGuard, ParkingLot, ParkingLotStatistics};
 pub(crate) use pidfd::{kill, send_signal, status_after_reaping};

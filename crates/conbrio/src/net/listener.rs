@@ -1,5 +1,7 @@
 //! A socket that accepts TCP connections.
 
+mod many;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -7,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use conbrio_reactor::{Source, op, os};
 use socket2::SockRef;
+
+pub use many::listen;
 
 use super::addrs::try_each;
 use super::{TcpStream, ToAddrs, host};
@@ -58,7 +62,8 @@ pub struct TcpListener {
 
 impl TcpListener {
     /// Listens at the first of the addresses where that is possible; port 0 lets the system choose one
-    /// ([`local_addr`](TcpListener::local_addr)). For options see [`ListenOptions`].
+    /// ([`local_addr`](TcpListener::local_addr)). For options see [`ListenOptions`]; for all of the addresses
+    /// [`listen`].
     ///
     /// The address may be in use by connections that are about to end (`SO_REUSEADDR` is set), and the
     /// streams it accepts have `TCP_NODELAY` on.
@@ -277,13 +282,16 @@ impl ListenOptions {
     pub fn bind(&self, cx: &mut Cx, address: impl ToAddrs) -> Result<TcpListener, Error> {
         cx.checkpoint()?;
         let addrs = address.to_addrs(cx)?;
-        let source = try_each(cx, "listen", addrs, |cx, address| {
-            let reactor = cx.anchor().worker().reactor();
-            let source = reactor.tcp_listener(host::current(cx), address, self.options)?;
-            SockRef::from(&source).set_tcp_nodelay(self.nodelay)?;
-            Ok(source)
-        })?;
+        let source = try_each(cx, "listen", addrs, |cx, address| Ok(self.make(cx, address)?))?;
         Ok(TcpListener { source })
+    }
+
+    /// A socket that listens at one address.
+    fn make(&self, cx: &Cx, address: SocketAddr) -> io::Result<Source> {
+        let reactor = cx.anchor().worker().reactor();
+        let source = reactor.tcp_listener(host::current(cx), address, self.options)?;
+        SockRef::from(&source).set_tcp_nodelay(self.nodelay)?;
+        Ok(source)
     }
 }
 

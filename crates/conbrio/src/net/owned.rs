@@ -6,10 +6,12 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use conbrio_reactor::{Source, os};
 
+use super::send_file::send_file;
 use super::{TcpStream, transfer};
 use crate::io::{self as cx_io, Error, Incomplete, Read, With, Write};
 use crate::task::Cx;
@@ -68,6 +70,15 @@ impl OwnedReadHalf {
     /// Always a checkpoint. On cancel, the first [`done`](Incomplete::done) bytes of `buf` have been read.
     pub fn read_exact(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<(), Incomplete> {
         cx_io::read_exact(cx, buf, |cx, buf| transfer::read(&self.source, cx, buf))
+    }
+
+    /// As [`TcpStream::read_with`].
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel no byte was taken, and `f` was not called.
+    pub fn read_with<R>(&mut self, cx: &mut Cx, f: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        transfer::read_with(&self.source, cx, f)
     }
 
     /// As [`TcpStream::peek`].
@@ -165,6 +176,22 @@ impl OwnedWriteHalf {
     /// rest has not.
     pub fn write_all(&mut self, cx: &mut Cx, data: &[u8]) -> Result<(), Incomplete> {
         cx_io::write_all(cx, data, |cx, data| transfer::write(&self.source, cx, data))
+    }
+
+    /// As [`TcpStream::send_file`].
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel, the first [`done`](Incomplete::done) bytes have been sent, and the
+    /// rest has not.
+    pub fn send_file(
+        &mut self,
+        cx: &mut Cx,
+        file: impl AsFd,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Incomplete> {
+        send_file(&self.source, cx, file.as_fd(), offset, length)
     }
 
     /// Ends this direction: the peer reads what was written, and then the end. Never waits.

@@ -135,13 +135,18 @@ pub struct Incoming {
 #[must_use = "options do nothing until `serve` is called"]
 pub struct ServeOptions<'a> {
     connections_max: usize,
+    connection_timeout: Option<Duration>,
     on_shortage: Box<dyn Fn(&io::Error) + Sync + 'a>,
 }
 
 impl<'a> ServeOptions<'a> {
-    /// Any number of connections, and nothing is said about a shortage.
+    /// Any number of connections, for as long as they like, and nothing is said about a shortage.
     pub fn new() -> ServeOptions<'a> {
-        ServeOptions { connections_max: usize::MAX, on_shortage: Box::new(|_| ()) }
+        ServeOptions {
+            connections_max: usize::MAX,
+            connection_timeout: None,
+            on_shortage: Box::new(|_| ()),
+        }
     }
 
     /// How many connections may have a handler at once. Beyond that the next one waits for a place; the
@@ -155,6 +160,43 @@ impl<'a> ServeOptions<'a> {
     pub fn connections_max(mut self, connections: usize) -> ServeOptions<'a> {
         assert!(connections > 0, "at most 0 connections: allow at least one");
         self.connections_max = connections;
+        self
+    }
+
+    /// How long a connection may be served: after that its handler is cancelled, and the server goes on.
+    ///
+    /// The time begins when the handler does. For limits of parts, such as the time between two requests,
+    /// the handler has [`Cx::fail_after`] and its kin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::net::ServeOptions;
+    /// use conbrio::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// fn listen_patiently(cx: &mut Cx, listener: TcpListener) -> std::io::Result<()> {
+    ///     let options = ServeOptions::new().connection_timeout(Duration::from_secs(60));
+    ///     Ok(options.serve(cx, [listener], |cx, mut incoming| -> std::io::Result<()> {
+    ///         let _said = incoming.stream.read(cx, &mut [0])?;
+    ///         Ok(())
+    ///     })?)
+    /// }
+    /// # conbrio::testing::run(|cx| {
+    /// #     let listener = TcpListener::bind(cx, "127.0.0.1:0").unwrap();
+    /// #     let address = listener.local_addr().unwrap();
+    /// #     cx.nursery(|cx, n| -> std::io::Result<()> {
+    /// #         n.spawn(move |cx| listen_patiently(cx, listener));
+    /// #         let mut silent = TcpStream::connect(cx, address)?;
+    /// #         assert_eq!(silent.read(cx, &mut [0])?, 0);
+    /// #         n.shutdown(Duration::from_secs(1));
+    /// #         Ok(())
+    /// #     })
+    /// #     .unwrap();
+    /// # });
+    /// ```
+    pub fn connection_timeout(mut self, limit: Duration) -> ServeOptions<'a> {
+        self.connection_timeout = Some(limit);
         self
     }
 
@@ -200,7 +242,14 @@ impl<'a> ServeOptions<'a> {
                             let (place, others) = places.take(cx).map_err(io::Error::from)?;
                             n.task("connection").spawn(move |cx| {
                                 let _place = place;
-                                handler(cx, Incoming { stream, peer, others })
+                                let incoming = Incoming { stream, peer, others };
+                                match self.connection_timeout {
+                                    Some(limit) => {
+                                        let handle = |cx: &mut Cx| handler(cx, incoming);
+                                        cx.move_on_after(limit, handle).map(|_| ())
+                                    }
+                                    None => handler(cx, incoming),
+                                }
                             });
                         }
                     });
@@ -239,6 +288,7 @@ impl fmt::Debug for ServeOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServeOptions")
             .field("connections_max", &self.connections_max)
+            .field("connection_timeout", &self.connection_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 use conbrio_reactor::{Source, os};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 
+use super::send_file::send_file;
 use super::{ConnectOptions, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToAddrs, WriteHalf};
 use super::{owned, transfer};
 use crate::io::{self as cx_io, Error, Incomplete, Read, With, Write};
@@ -60,21 +60,26 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to the first of the addresses that can be reached, trying one after the other.
+    /// Connects to the first of the addresses that answers.
     ///
-    /// Names are resolved first, see [`ToAddrs`]. There is no time limit but the system's, some minutes:
-    /// put it into [`Cx::fail_after`]. For a local address or other options see [`ConnectOptions`].
+    /// Names are resolved first, see [`ToAddrs`]. Of several addresses another one is tried every 250 ms, and
+    /// at once when one has failed, beside those that have not answered yet; the second one is of the other
+    /// family, if there is one (RFC 8305, "Happy Eyeballs"). When the first has answered, the others are
+    /// called off, and their sockets have been closed when this returns. There is no time limit but the
+    /// system's, some minutes: put it into [`Cx::fail_after`]. For a local address or other options see
+    /// [`ConnectOptions`].
     ///
     /// Costs some system calls, and a wait.
     ///
     /// # Cancellation
     ///
-    /// Always a checkpoint. On cancel the socket has been closed; the peer may have seen a connection that
+    /// Always a checkpoint. On cancel all sockets have been closed; peers may have seen a connection that
     /// ended at once.
     ///
     /// # Errors
     ///
-    /// What the resolver says, or each address with what was wrong there; the kind is that of the last.
+    /// What the resolver says, or [each address](super::AddressErrors) with what was wrong there; the kind is
+    /// that of the last.
     ///
     /// # Examples
     ///
@@ -111,6 +116,54 @@ impl TcpStream {
         transfer::read(&self.source, cx, buf)
     }
 
+    /// Reads what is there, at most 16 KiB, and shows it to `f` in a buffer of the worker; waits only if
+    /// there is nothing. Nothing to see is the end: the peer has shut down its direction.
+    ///
+    /// A [`read`](TcpStream::read) ties up its buffer for as long as it waits. This ties up none, so that
+    /// a server with many idle connections needs memory only for the few that have something to say. The
+    /// bytes are gone when `f` returns: what is needed later, it has to copy.
+    ///
+    /// Costs one system call if there is data.
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel no byte was taken, and `f` was not called.
+    ///
+    /// # Errors
+    ///
+    /// What recv(2) says, most often `ConnectionReset`. `f` was not called.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `f` goes on in the caller. The bytes are taken then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::prelude::*;
+    ///
+    /// /// Counts the lines that the peer sends, and keeps nothing of them.
+    /// fn count_lines(cx: &mut Cx, stream: &mut TcpStream) -> std::io::Result<usize> {
+    ///     let mut lines = 0;
+    ///     while stream.read_with(cx, |bytes| {
+    ///         lines += bytes.iter().filter(|byte| **byte == b'\n').count();
+    ///         !bytes.is_empty()
+    ///     })? {}
+    ///     Ok(lines)
+    /// }
+    /// # conbrio::run(|cx| {
+    /// #     let mut listener = TcpListener::bind(cx, "127.0.0.1:0").unwrap();
+    /// #     let mut stream = TcpStream::connect(cx, listener.local_addr().unwrap()).unwrap();
+    /// #     let (mut peer, _) = listener.accept(cx).unwrap();
+    /// #     peer.write_all(cx, b"one\ntwo\nthree").unwrap();
+    /// #     drop(peer);
+    /// #     assert_eq!(count_lines(cx, &mut stream).unwrap(), 2);
+    /// # });
+    /// ```
+    pub fn read_with<R>(&mut self, cx: &mut Cx, f: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        transfer::read_with(&self.source, cx, f)
+    }
+
     /// As [`read`](TcpStream::read) into several buffers, filling one after the other: at most 1024 of them
     /// in a call.
     ///
@@ -145,6 +198,18 @@ impl TcpStream {
     /// Always a checkpoint.
     pub fn peek(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<usize, Error> {
         transfer::peek(&self.source, cx, buf)
+    }
+
+    /// Whether a read would not wait now: there is something, or the end, or an error. Never waits.
+    ///
+    /// An idle connection that is readable has been closed by its peer, or has been sent what nobody has
+    /// asked for: in both cases it is of no use for the next request.
+    ///
+    /// # Errors
+    ///
+    /// What poll(2) says.
+    pub fn is_readable(&self) -> io::Result<bool> {
+        os::is_readable(&self.source)
     }
 
     /// Writes as much of `data` as the socket takes, and says how much; waits only if it takes nothing.
@@ -184,6 +249,55 @@ impl TcpStream {
     /// [`Incomplete`], with the count.
     pub fn write_all(&mut self, cx: &mut Cx, data: &[u8]) -> Result<(), Incomplete> {
         cx_io::write_all(cx, data, |cx, data| transfer::write(&self.source, cx, data))
+    }
+
+    /// Sends `length` bytes of a file, from `offset` on, without copying them through this process.
+    ///
+    /// It pays from about 64 KiB on, and more the more there is; less is cheaper to read and to write together
+    /// with what goes before it, as the head of a response. The position of the file is neither used nor moved. What is not
+    /// in memory is read on another thread first, so that the worker never waits for a disk. Files and
+    /// sockets that sendfile(2) does not take, and simulated streams, are served by reading and writing.
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint. On cancel, the first [`done`](Incomplete::done) bytes have been sent, and the
+    /// rest has not.
+    ///
+    /// # Errors
+    ///
+    /// [`Incomplete`], with the count; its kind is `UnexpectedEof` if the file is shorter.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::prelude::*;
+    /// use std::fs::File;
+    ///
+    /// fn send(cx: &mut Cx, stream: &mut TcpStream, path: &str) -> std::io::Result<()> {
+    ///     let file = File::open(path)?;
+    ///     let length = file.metadata()?.len();
+    ///     stream.write_all(cx, format!("{length}\n").as_bytes())?;
+    ///     Ok(stream.send_file(cx, &file, 0, length)?)
+    /// }
+    /// # conbrio::run(|cx| {
+    /// #     let mut listener = TcpListener::bind(cx, "127.0.0.1:0").unwrap();
+    /// #     let mut stream = TcpStream::connect(cx, listener.local_addr().unwrap()).unwrap();
+    /// #     let (mut peer, _) = listener.accept(cx).unwrap();
+    /// #     send(cx, &mut stream, "Cargo.toml").unwrap();
+    /// #     drop(stream);
+    /// #     let mut text = String::new();
+    /// #     conbrio::io::Read::read_to_string(&mut peer, cx, &mut text).unwrap();
+    /// #     assert!(text.ends_with(&std::fs::read_to_string("Cargo.toml").unwrap()));
+    /// # });
+    /// ```
+    pub fn send_file(
+        &mut self,
+        cx: &mut Cx,
+        file: impl AsFd,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Incomplete> {
+        send_file(&self.source, cx, file.as_fd(), offset, length)
     }
 
     /// Ends one direction or both. After the end of the write half the peer reads all that was written,
@@ -298,97 +412,6 @@ impl TcpStream {
         os::peer_address(&self.source)
     }
 
-    /// Whether small writes are sent at once (`TCP_NODELAY`).
-    ///
-    /// # Errors
-    ///
-    /// What getsockopt(2) says.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket().tcp_nodelay()
-    }
-
-    /// Whether small writes are sent at once, which is so from the start, or wait until what was sent
-    /// before has been acknowledged.
-    ///
-    /// # Errors
-    ///
-    /// What setsockopt(2) says.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket().set_tcp_nodelay(nodelay)
-    }
-
-    /// How many hops a packet to the peer may make (`IP_TTL`, or `IPV6_UNICAST_HOPS`).
-    ///
-    /// # Errors
-    ///
-    /// What getsockopt(2) says.
-    pub fn ttl(&self) -> io::Result<u32> {
-        if self.local_addr()?.is_ipv6() {
-            self.socket().unicast_hops_v6()
-        } else {
-            self.socket().ttl_v4()
-        }
-    }
-
-    /// How many hops a packet to the peer may make, 1 to 255.
-    ///
-    /// # Errors
-    ///
-    /// What setsockopt(2) says.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        if self.local_addr()?.is_ipv6() {
-            self.socket().set_unicast_hops_v6(ttl)
-        } else {
-            self.socket().set_ttl_v4(ttl)
-        }
-    }
-
-    /// How long closing waits until the peer has what was sent (`SO_LINGER`).
-    ///
-    /// # Errors
-    ///
-    /// What getsockopt(2) says.
-    pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.socket().linger()
-    }
-
-    /// What closing does with data that was not sent yet. `None`, as at first: it is sent in the
-    /// background. Zero: it is thrown away, and the peer sees a reset.
-    ///
-    /// With any other duration, in whole seconds, *dropping the stream blocks the worker* for up to that
-    /// long, with all its tasks. Better: shut down the write half, and read to the end.
-    ///
-    /// # Errors
-    ///
-    /// What setsockopt(2) says.
-    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.socket().set_linger(linger)
-    }
-
-    /// Whether the system asks a silent peer if it is still there (`SO_KEEPALIVE`).
-    ///
-    /// # Errors
-    ///
-    /// What getsockopt(2) says.
-    pub fn keepalive(&self) -> io::Result<bool> {
-        self.socket().keepalive()
-    }
-
-    /// Makes the system ask a peer that was silent for `idle`, in whole seconds, if it is still there, or
-    /// stop asking. If it does not answer, reads and writes fail with `TimedOut`.
-    ///
-    /// The interval and number of the questions: `socket2::SockRef::from(&stream)`.
-    ///
-    /// # Errors
-    ///
-    /// What setsockopt(2) says; `InvalidInput` for an idle time of less than a second.
-    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
-        match idle {
-            None => self.socket().set_keepalive(false),
-            Some(idle) => self.socket().set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
-        }
-    }
-
     /// Takes the error that the connection has met and nobody has seen (`SO_ERROR`).
     ///
     /// # Errors
@@ -427,7 +450,7 @@ impl TcpStream {
         TcpStream { source }
     }
 
-    fn socket(&self) -> SockRef<'_> {
+    pub(super) fn socket(&self) -> SockRef<'_> {
         SockRef::from(&self.source)
     }
 }

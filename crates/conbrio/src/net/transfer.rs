@@ -18,6 +18,18 @@ pub(super) fn read(source: &Source, cx: &mut Cx, buf: &mut [u8]) -> Result<usize
     perform(cx, &mut op::Recv::new(source, buf))
 }
 
+/// Reads into a buffer of the worker, and lends it to `f`.
+pub(super) fn read_with<R>(
+    source: &Source,
+    cx: &mut Cx,
+    f: impl FnOnce(&[u8]) -> R,
+) -> Result<R, Error> {
+    // The task stays with its worker, and the operation with that worker's reactor.
+    let lender = cx.anchor().worker().reactor().lender();
+    let bytes = perform(cx, &mut op::RecvLent::new(source, lender))?;
+    Ok(f(&bytes))
+}
+
 pub(super) fn peek(source: &Source, cx: &mut Cx, buf: &mut [u8]) -> Result<usize, Error> {
     if buf.is_empty() {
         return Ok(cx.checkpoint().map(|()| 0)?);

@@ -85,12 +85,16 @@ where
         // SAFETY: rule 1: the payload is the closure, and is taken once.
         let f = unsafe { ManuallyDrop::take(&mut (*cell.payload.get()).closure) };
         let result = catch_unwind(AssertUnwindSafe(|| f(cx)));
+        cell.keep(result);
         cell.task.closure_ended();
-        cell.finish(result);
+        cell.leave();
     }
 
-    /// Stores or reports the outcome, and counts the child down.
-    fn finish(&self, result: std::thread::Result<Result<T, E>>) {
+    /// Stores or reports the outcome.
+    ///
+    /// It returns before the child counts itself down: to the compiler, what its argument borrows stays until
+    /// then.
+    fn keep(&self, result: std::thread::Result<Result<T, E>>) {
         // SAFETY: a nursery does not end before its children have counted themselves down (rule 4).
         let core = unsafe { self.core.get().as_ref() };
         let task = &self.task;
@@ -110,8 +114,14 @@ where
         if let Err(payload) = stored {
             core.panicked(payload, task.name(), "dropping the result of the child");
         }
-        task.tell_exited();
-        core.group.count_down(task.branch());
+    }
+
+    /// Tells of the end, and counts the child down.
+    fn leave(&self) {
+        // SAFETY: as in `keep`.
+        let core = unsafe { self.core.get().as_ref() };
+        self.task.tell_exited();
+        core.group.count_down(self.task.branch());
     }
 
     fn store(&self, value: T) {
@@ -138,12 +148,13 @@ where
             // SAFETY: rule 1: the body did not run.
             unsafe { ManuallyDrop::drop(&mut (*cell.payload.get()).closure) };
         }));
-        // SAFETY: as in `finish`.
+        // SAFETY: as in `keep`.
         let core = unsafe { cell.core.get().as_ref() };
         if let Err(payload) = dropped {
             core.panicked(payload, cell.task.name(), "dropping the closure of the child");
         }
-        cell.finish(Err(Box::new(message)));
+        cell.keep(Err(Box::new(message)));
+        cell.leave();
     }
 
     /// # Safety
@@ -452,12 +463,15 @@ impl<T> std::fmt::Debug for LocalChild<'_, T> {
 pub struct TaskBuilder<'scope, E> {
     core: &'scope NurseryCore<E>,
     options: TaskOptions,
+    /// As in the nursery: if the scope could be shortened, a child could borrow from what ends before the
+    /// nursery (`tests/ui/fail/builder_scope_shortened.rs`).
+    scope: PhantomData<&'scope mut &'scope ()>,
 }
 
 impl<'scope, E: MaybeCancelled + Send + 'static> TaskBuilder<'scope, E> {
     pub(super) fn new(core: &'scope NurseryCore<E>, name: Cow<'static, str>) -> Self {
         let stack_bytes = core.shared().options().stack_bytes;
-        TaskBuilder { core, options: TaskOptions { name, stack_bytes } }
+        TaskBuilder { core, options: TaskOptions { name, stack_bytes }, scope: PhantomData }
     }
 
     /// The size of the task's stack in bytes, rounded up to a power of two.

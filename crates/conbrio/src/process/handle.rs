@@ -12,7 +12,9 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, getpgid, pidfd_open, waitid,
+};
 
 use crate::io::Error;
 use crate::lowlevel::{kill, send_signal, status_after_reaping, wait_readable};
@@ -57,10 +59,17 @@ impl Process {
         let mut this = Process { program, pid, pidfd: None, leads_group, end: Mutex::new(None) };
         this.pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Some(pidfd),
-            // Not there, not allowed; or it has ended already, and `SIGCHLD` is ignored.
+            // Not there, not allowed; or it has been reaped already, as below.
             Err(Errno::NOSYS | Errno::PERM | Errno::SRCH) => None,
             Err(error) => return Err(error.into()),
         };
+        // If `SIGCHLD` is ignored, the system reaps it as soon as it has ended, and then number and descriptor
+        // may be those of a stranger, who is no child of ours. A child that is seen here is ours, and has the
+        // number until it is reaped.
+        if this.is_gone() {
+            let end = this.look(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)?;
+            *this.end() = end;
+        }
         Ok(this)
     }
 
@@ -140,15 +149,13 @@ impl Process {
         if end.is_some() {
             return Ok(());
         }
-        let sent = match &self.pidfd {
-            Some(pidfd) => send_signal(pidfd.as_fd(), signal.as_raw()),
-            None => kill(self.pid.as_raw_nonzero().get(), signal.as_raw()),
-        };
-        self.judge(sent, signal)
+        self.judge(self.send(signal), signal)
     }
 
     /// Sends a signal to its whole process group, if the command was made with
     /// [`process_group(0)`](super::Command::process_group); else to it alone. No effect if it has ended.
+    ///
+    /// A process can leave the group that it was started to lead; then it gets the signal besides the group.
     ///
     /// # Errors
     ///
@@ -161,8 +168,31 @@ impl Process {
         if end.is_some() {
             return Ok(());
         }
-        // Until the leader has been reaped its id is that of no other group.
-        self.judge(kill(-self.pid.as_raw_nonzero().get(), signal.as_raw()), signal)
+        // Until the leader has been reaped its id is that of no other group. Others may have reaped it.
+        if self.is_gone() {
+            return Ok(());
+        }
+        let sent = kill(-self.pid.as_raw_nonzero().get(), signal.as_raw());
+        // It may leave the group at any time, and what ends it must reach it; elsewhere, twice is wrong, too.
+        let has_left = getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid);
+        if !has_left && signal != Signal::KILL {
+            return self.judge(sent, signal);
+        }
+        self.judge(self.send(signal), signal)
+    }
+
+    /// Whether the process is no child of ours any more: somebody else has reaped it.
+    fn is_gone(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(self.wait_id(options), Err(Errno::CHILD))
+    }
+
+    /// Sends it a signal. The caller holds the lock, and it has not been reaped here.
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        match &self.pidfd {
+            Some(pidfd) => send_signal(pidfd.as_fd(), signal.as_raw()),
+            None => kill(self.pid.as_raw_nonzero().get(), signal.as_raw()),
+        }
     }
 
     /// Asks it to end: `SIGTERM`.
@@ -203,21 +233,26 @@ impl Process {
 
     /// Reaps it if it has ended. The caller holds the lock.
     fn look(&self, options: WaitIdOptions) -> io::Result<Option<End>> {
+        match self.wait_id(options) {
+            Ok(found) => Ok(found.map(|status| End::Reaped(exit_status(&status)))),
+            Err(Errno::CHILD) => {
+                let status = self.pidfd.as_ref().and_then(|fd| status_after_reaping(fd.as_fd()));
+                Ok(Some(status.map_or(End::Lost, End::Reaped)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn wait_id(&self, options: WaitIdOptions) -> Result<Option<WaitIdStatus>, Errno> {
         let mut by_pidfd = self.pidfd.as_ref();
         loop {
             let id = by_pidfd.map_or(WaitId::Pid(self.pid), |pidfd| WaitId::PidFd(pidfd.as_fd()));
-            return match waitid(id, options) {
-                Ok(found) => Ok(found.map(|status| End::Reaped(exit_status(&status)))),
-                Err(Errno::INTR) => continue,
+            match waitid(id, options) {
+                Err(Errno::INTR) => {}
                 // Linux 5.3 has the descriptors, and cannot wait by them.
-                Err(Errno::INVAL) if by_pidfd.take().is_some() => continue,
-                Err(Errno::CHILD) => {
-                    let status =
-                        self.pidfd.as_ref().and_then(|fd| status_after_reaping(fd.as_fd()));
-                    Ok(Some(status.map_or(End::Lost, End::Reaped)))
-                }
-                Err(error) => Err(error.into()),
-            };
+                Err(Errno::INVAL) if by_pidfd.take().is_some() => {}
+                found => return found,
+            }
         }
     }
 

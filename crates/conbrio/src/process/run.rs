@@ -14,12 +14,15 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitStatus;
 
+use conbrio_reactor::without_blocked_signals;
+
 use super::output::exchange;
 use super::stdio::own_output;
 use super::{Child, Command, Output, Process, Stdio};
 use crate::cancel::{MaybeCancelled, OrCancelled};
 use crate::io::{Error, PipeReader, PipeWriter};
 use crate::task::Cx;
+use crate::util::swallow::swallow_panics;
 
 /// What becomes of the streams that were not set.
 #[derive(Clone, Copy)]
@@ -182,7 +185,7 @@ impl Command {
             Ok(Err(error)) => error,
             Err(payload) => {
                 // The panic is the first failure, and is what goes on.
-                let _ = catch_unwind(AssertUnwindSafe(|| self.ending.apply(cx, &child.process)));
+                swallow_panics(|| drop(self.ending.apply(cx, &child.process)));
                 resume_unwind(payload)
             }
         };
@@ -208,8 +211,10 @@ impl Command {
     }
 
     fn start_here(&mut self, program: &str, default: Default) -> io::Result<Child> {
-        let started =
-            self.set_streams(default).and_then(|merged| Ok((self.inner.spawn()?, merged)));
+        let started = self.set_streams(default).and_then(|merged| {
+            // Threads that a worker has made block signals, by which the program could not be ended.
+            Ok((without_blocked_signals(|| self.inner.spawn())?, merged))
+        });
         // The command would keep its ends of pipes open until it is used again.
         let null = std::process::Stdio::null;
         self.inner.stdin(null()).stdout(null()).stderr(null());

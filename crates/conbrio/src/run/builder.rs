@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use conbrio_fiber::{AlternateStack, install_overflow_handler};
-use conbrio_reactor::Choice;
+use conbrio_reactor::{Choice, RingOptions};
 
 use crate::clock::{Clock, SystemClock};
 use crate::instrument::Instrument;
@@ -20,6 +20,7 @@ use crate::util::abort::AbortGuard;
 
 use super::deadlock::{describe, report};
 use super::main_task::new_main;
+use super::reactor::{self, Reactor};
 
 type Hook = Arc<dyn Fn(usize) + Send + Sync>;
 type Naming = Arc<dyn Fn(usize) -> String + Send + Sync>;
@@ -231,13 +232,14 @@ impl Builder {
         R: Send,
     {
         assert_outside();
-        let reactor = reactor_choice(self.reactor)?;
+        let reactor = reactor::choice_of(self.reactor)?;
+        let ring = reactor::ring_options()?;
         install_overflow_handler().map_err(|e| StartError::new("the overflow handler", e))?;
         let workers = match self.workers {
             Some(workers) => workers,
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let options = self.shared_options(reactor);
+        let options = self.shared_options(reactor, ring);
         let (shared, mut queues) = Shared::new(workers, Arc::clone(&self.clock), options);
         let first_queue = queues.remove(0);
         let (ready, readiness) = mpsc::channel();
@@ -253,7 +255,9 @@ impl Builder {
                         block_signals();
                         let made = options.make_worker(shared, index, queue);
                         let (outcome, worker) = match made {
-                            Ok(worker) => (Ok(()), Some(worker)),
+                            Ok(worker) => {
+                                (Ok(worker.0.reactor().info().refused.clone()), Some(worker))
+                            }
                             Err(error) => (Err(error), None),
                         };
                         if ready.send(outcome).is_ok()
@@ -266,8 +270,9 @@ impl Builder {
             }
             drop(ready);
             let worker = self.make_worker(Arc::clone(&shared), 0, first_queue)?;
-            self.tell_refusal(&worker.0);
-            readiness.iter().take(workers - 1).collect::<Result<(), StartError>>()?;
+            let others = readiness.iter().take(workers - 1).collect::<Result<Vec<_>, _>>()?;
+            let refused: Vec<String> = others.into_iter().flatten().collect();
+            reactor::tell(self.reactor, worker.0.reactor().info(), &refused, workers);
             Ok(self.run_main(&worker.0, main, || self.work(&worker)))
         });
         shared.pool().join();
@@ -280,11 +285,12 @@ impl Builder {
         }
     }
 
-    fn shared_options(&self, reactor: Choice) -> SharedOptions {
+    fn shared_options(&self, reactor: Choice, ring: RingOptions) -> SharedOptions {
         SharedOptions {
             stack_bytes: self.stack_bytes,
             seed: self.seed,
             reactor,
+            ring,
             blocking_threads_max: self.blocking_threads_max,
             blocking_idle: self.blocking_idle,
             deadlock_check: self.deadlock_check,
@@ -311,7 +317,7 @@ impl Builder {
                 Some(stack.map_err(|e| StartError::new("a stack for signals", e))?);
         }
         self.simulation = Some(Arc::clone(&simulation));
-        let options = self.shared_options(Choice::Epoll);
+        let options = self.shared_options(Choice::Epoll, RingOptions::new());
         let (shared, queues) =
             Shared::new(self.workers.unwrap_or(1), Arc::clone(&self.clock), options);
         let workers = (0..)
@@ -326,6 +332,7 @@ impl Builder {
             .collect::<io::Result<Vec<Worker>>>()
             .map_err(|e| StartError::new("the reactor or the stacks of a worker", e))?;
         let outcome = self.run_main(&workers[0], main, || run_simulated(&workers, &simulation));
+        shared.pool().join();
         shared.drop_run_values();
         shared.instruments().tell("after_run", |hooks| hooks.after_run());
         parts.of_workers.extend(workers.into_iter().rev().map(Worker::into_parts));
@@ -343,15 +350,6 @@ impl Builder {
         let worker = Worker::new(shared, index, queue)
             .map_err(|e| StartError::new("the reactor or the stacks of a worker", e))?;
         Ok((worker, signal_stack))
-    }
-
-    /// Says on standard error why there is no io_uring, if the environment has asked for it.
-    fn tell_refusal(&self, worker: &Worker) {
-        if self.reactor == Reactor::Auto
-            && let Some(refused) = &worker.reactor().info().refused
-        {
-            eprintln!("conbrio: CONBRIO_REACTOR=prefer-uring has led to epoll: {refused}");
-        }
     }
 
     /// Runs a worker on the calling thread until the runtime stops.
@@ -439,7 +437,7 @@ pub struct StartError {
 }
 
 impl StartError {
-    fn new(what: &'static str, error: io::Error) -> StartError {
+    pub(super) fn new(what: &'static str, error: io::Error) -> StartError {
         StartError { what, error }
     }
 }
@@ -459,47 +457,6 @@ impl std::error::Error for StartError {
 impl From<StartError> for io::Error {
     fn from(error: StartError) -> io::Error {
         io::Error::new(error.error.kind(), error)
-    }
-}
-
-/// Which mechanism of the operating system I/O waits with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Reactor {
-    /// What the variable `CONBRIO_REACTOR` says, or the best that the system offers.
-    #[default]
-    Auto,
-    /// `epoll`.
-    Epoll,
-    /// `io_uring`; starting fails where the system has none that is good enough.
-    Uring,
-    /// `io_uring` where the system has one that is good enough, and `epoll` where it has not.
-    /// [`RuntimeInfo::reactor_reason`](crate::RuntimeInfo::reactor_reason) says why.
-    PreferUring,
-}
-
-fn reactor_choice(reactor: Reactor) -> Result<Choice, StartError> {
-    match reactor {
-        Reactor::Epoll => return Ok(Choice::Epoll),
-        Reactor::Uring => return Ok(Choice::Uring),
-        Reactor::PreferUring => return Ok(Choice::PreferUring),
-        Reactor::Auto => {}
-    }
-    match std::env::var_os("CONBRIO_REACTOR") {
-        None => Ok(Choice::Auto),
-        Some(value) => match value.to_str() {
-            Some("auto" | "") => Ok(Choice::Auto),
-            Some("epoll") => Ok(Choice::Epoll),
-            Some("uring") => Ok(Choice::Uring),
-            Some("prefer-uring") => Ok(Choice::PreferUring),
-            _ => Err(StartError::new(
-                "the reactor named by CONBRIO_REACTOR",
-                io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{value:?} is none of `auto`, `epoll`, `uring`, `prefer-uring`"),
-                ),
-            )),
-        },
     }
 }
 

@@ -5,10 +5,12 @@ mod deadlock;
 mod holders;
 mod instruments;
 mod main_task;
+mod reactor;
 mod statistics;
 
 pub(crate) use builder::SpareParts;
-pub use builder::{Builder, Reactor, StartError as RuntimeError};
+pub use builder::{Builder, StartError as RuntimeError};
+pub use reactor::Reactor;
 pub use statistics::{RuntimeInfo, RuntimeStatistics};
 
 use crate::task::Cx;

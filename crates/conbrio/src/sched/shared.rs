@@ -107,6 +107,7 @@ pub(crate) struct SharedOptions {
     pub(crate) stack_bytes: usize,
     pub(crate) seed: Option<u64>,
     pub(crate) reactor: conbrio_reactor::Choice,
+    pub(crate) ring: conbrio_reactor::RingOptions,
     pub(crate) blocking_threads_max: usize,
     pub(crate) blocking_idle: Duration,
     /// Whether a moment in which nothing can ever run again ends the process.

@@ -81,7 +81,7 @@ impl WorkerParts {
         Ok(WorkerParts {
             reactor: match options.world() {
                 Some(world) => world.reactor()?,
-                None => Reactor::new(options.reactor)?,
+                None => Reactor::with_ring(options.reactor, options.ring)?,
             },
             stacks: StackPool::new(PoolOptions::default()).map_err(std::io::Error::other)?,
             cells: CellCache::new(),

@@ -63,6 +63,7 @@ mod error;
 mod event;
 mod holder;
 pub mod local;
+mod mapped;
 mod mutex;
 mod once_cell;
 mod rwlock;
@@ -80,6 +81,7 @@ pub use capacity_limiter::{
 pub use condition::{Condition, ConditionStatistics};
 pub use error::{LockError, Poisoned, TryLockError};
 pub use event::{Event, EventStatistics};
+pub use mapped::{MappedMutexGuard, MappedRwLockReadGuard, MappedRwLockWriteGuard};
 pub use mutex::{Mutex, MutexGuard, MutexStatistics};
 pub use once_cell::{OnceCell, OnceCellStatistics};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};

@@ -279,7 +279,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
 }
 
 /// The turn of a guard.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     turns: &'a Turns,
     is_ours: bool,
     /// A guard that was made while the thread unwinds does not poison.
@@ -292,6 +292,11 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     fn new(mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
         let turn = Turn { turns: &mutex.turns, is_ours: true, was_panicking: panicking() };
         MutexGuard { access: Some(mutex.access()), turn, mutex }
+    }
+
+    /// What unlocks it, and the access, which goes first.
+    pub(super) fn into_parts(self) -> (Turn<'a>, Access<'a, T>) {
+        (self.turn, self.access.expect(LOST))
     }
 
     /// The queue of its mutex. Conditions use it.

@@ -268,7 +268,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
 }
 
 /// What a guard gives back when the value has been let go.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     queue: &'a Queue,
     kind: Kind,
     key: Key,
@@ -303,7 +303,19 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
 }
 
+impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
+    /// What gives the lock back, and the access, which goes first.
+    pub(super) fn into_parts(self) -> (Turn<'a>, ReadAccess<'a, T>) {
+        (self._turn, self.access)
+    }
+}
+
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
+    /// What gives the lock back, and the access, which goes first.
+    pub(super) fn into_parts(self) -> (Turn<'a>, WriteAccess<'a, T>) {
+        (self.turn, self.access)
+    }
+
     /// Goes on as a reader: no writer can come in between. Other readers that wait first are let in, too.
     ///
     /// # Examples

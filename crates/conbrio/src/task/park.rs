@@ -34,12 +34,14 @@ impl Cx {
             if runnable.is_woken() {
                 return Parked::Woken;
             }
-            if interrupt != Interrupt::Never && self.is_interrupted(interrupt, what) {
+            // One branch, as at a checkpoint: a wait that only a cancellation ends, with nothing to see.
+            if u32::from(runnable.attention())
+                | u32::from(interrupt != Interrupt::OnCancel)
+                | u32::from(panicking())
+                != 0
+                && self.must_not_stop(interrupt, what)
+            {
                 return Parked::Interrupted;
-            }
-            if panicking() {
-                // Waits that can be interrupted have just been; the others never begin while panicking.
-                abort("a task that unwinds was about to wait");
             }
             task.note_wait(what);
             runnable.set_parked(interrupt);
@@ -51,9 +53,16 @@ impl Cx {
     }
 
     /// Whether a request that the caller listens to is in force.
-    fn is_interrupted(&self, interrupt: Interrupt, what: &'static str) -> bool {
+    #[cold]
+    fn must_not_stop(&self, interrupt: Interrupt, what: &'static str) -> bool {
         if panicking() {
+            if interrupt == Interrupt::Never {
+                abort("a task that unwinds was about to wait");
+            }
             return true;
+        }
+        if interrupt == Interrupt::Never {
+            return false;
         }
         let task = self.task();
         if task.runnable().attention() != 0 {

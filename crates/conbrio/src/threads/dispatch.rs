@@ -92,12 +92,28 @@ impl Lobby {
     }
 }
 
+/// What a portal has exactly as long as somebody sees to its lobby. It belongs to the closure of the
+/// dispatcher, also if that never runs: because the task that opens the portal unwinds, or because there is no
+/// stack for it.
+pub(super) struct Attendant<'a>(pub(super) &'a Lobby);
+
+impl Drop for Attendant<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        // Whoever waits for one of them learns that nobody comes. None are left if the dispatcher has ended.
+        while let Some(entry) = self.0.pop() {
+            drop(entry);
+        }
+    }
+}
+
 /// Runs what comes, in the order in which it comes, until the lobby is closed and empty.
 pub(super) fn dispatch<'scope>(
     cx: &mut Cx,
     nursery: &'scope Nursery<'scope, '_, Cancelled>,
-    lobby: &Lobby,
+    attendant: Attendant<'_>,
 ) {
+    let lobby = attendant.0;
     // What was accepted is run, whatever is cancelled.
     cx.shield(|cx| {
         while let Some(count) = lobby.wait(cx) {
@@ -129,5 +145,25 @@ fn run_soon<'scope>(
         nursery
             .task("a closure of `run_soon`")
             .spawn(move |_| -> Result<(), _> { resume_unwind(payload) });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn without_a_dispatcher_nothing_is_accepted_and_nobody_waits() {
+        let lobby = Lobby::new();
+        let (sender, receiver) = mpsc::channel::<()>();
+        let attendant = Attendant(&lobby);
+        let soon = |sender: mpsc::Sender<()>| Entry::Soon(None, Box::new(move || drop(sender)));
+        assert!(lobby.push(soon(sender.clone())).is_ok());
+        // As when the closure of the dispatcher is dropped because there is no stack for it.
+        drop(attendant);
+        assert!(lobby.push(soon(sender)).is_err());
+        assert_eq!(lobby.look(), (0, true));
+        assert!(receiver.recv().is_err(), "what was accepted before has been dropped");
     }
 }

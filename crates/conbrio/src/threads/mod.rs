@@ -6,6 +6,8 @@
 //! | a task | a thread that may never return | [`Cx::blocking_or_abandon`] |
 //! | the closure of such a call | the task that waits for it | [`Host`] |
 //! | any thread | the tasks of a runtime | [`Cx::portal`], [`Portal`] |
+//! | a future of another runtime | the same | [`Portal::start`], [`TaskFuture`] |
+//! | a task | a future of another runtime | [`Cx::wait`] |
 //! | any thread | one waiting task | [`lowlevel::Unparker`](crate::lowlevel::Unparker) |
 //!
 //! # Examples
@@ -31,10 +33,12 @@
 mod dispatch;
 mod portal;
 mod spawn;
+mod task_future;
 mod wait_idle;
 
 pub use crate::blocking::{Blocking, Host};
 pub use portal::{Portal, PortalClosed, PortalStatistics};
+pub use task_future::TaskFuture;
 pub use wait_idle::wait_all_ended;
 
 #[cfg(doc)]

@@ -9,7 +9,7 @@ use crate::lowlevel::in_task;
 use crate::nursery::Nursery;
 use crate::task::{Cx, LocalKey};
 
-use super::dispatch::{Entry, Lobby, dispatch};
+use super::dispatch::{Attendant, Entry, Lobby, dispatch};
 
 /// Lets any thread have closures run by tasks. Made by [`Cx::portal`].
 ///
@@ -41,6 +41,9 @@ impl Cx {
     /// in a child of it one after the other, and nothing of that outlives this call. When `body` returns, the
     /// portal closes, what was handed over before still begins, all calls that run are cancelled, and this
     /// waits for their end.
+    ///
+    /// While the task unwinds nothing can begin, so that a portal that is opened in a destructor then is closed
+    /// from the start.
     ///
     /// Inside, also in children, [`current_portal`](Cx::current_portal) finds it.
     ///
@@ -75,8 +78,9 @@ impl Cx {
         let outcome = self.with_local(&PORTAL, &portal, |cx| {
             cx.nursery(|cx, n| -> Result<R, Cancelled> {
                 let lobby = &portal.lobby;
-                n.task("portal").spawn(|cx| {
-                    dispatch(cx, n, lobby);
+                let attendant = Attendant(lobby);
+                n.task("portal").spawn(move |cx| {
+                    dispatch(cx, n, attendant);
                     Ok(())
                 });
                 // Also if the body unwinds.
@@ -203,6 +207,11 @@ impl Portal {
         self.accepted(self.lobby.push(Entry::Soon(Some(key), Box::new(f))))
     }
 
+    /// Hands back, as `Err`, what comes too late.
+    pub(super) fn push(&self, entry: Entry) -> Result<Option<Entry>, Entry> {
+        self.lobby.push(entry)
+    }
+
     /// The entry that was not taken is dropped here, when no lock is held.
     fn accepted(&self, pushed: Result<Option<Entry>, Entry>) -> Result<(), PortalClosed> {
         pushed.map(drop).map_err(|_refused| PortalClosed(()))
@@ -233,6 +242,12 @@ impl Eq for Portal {}
 impl fmt::Debug for Portal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Portal").field("statistics", &self.statistics()).finish()
+    }
+}
+
+impl PortalClosed {
+    pub(super) fn new() -> PortalClosed {
+        PortalClosed(())
     }
 }
 

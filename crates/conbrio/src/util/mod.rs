@@ -7,5 +7,7 @@ pub(crate) mod cell_cache;
 pub(crate) mod choices;
 pub(crate) mod coarse_clock;
 mod priorities;
+pub(crate) mod projection;
 pub(crate) mod rng;
+pub(crate) mod swallow;
 pub(crate) mod thread_pool;

@@ -9,10 +9,12 @@
 //! about to. Whoever takes it out fills it, under the lock of the state.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::util::abort::AbortGuard;
+use crate::util::swallow::swallow_panics;
 
 /// What a thread of the pool does.
 pub(crate) trait Work: Send {
@@ -127,7 +129,12 @@ impl ThreadPool {
         if let Some(bytes) = self.inner.stack_bytes {
             builder = builder.stack_size(bytes);
         }
-        let Ok(handle) = builder.spawn(move || inner.serve(number)) else {
+        let Ok(handle) = builder.spawn(move || {
+            // Jobs would wait for a thread that is gone, and be counted as its work for ever.
+            let guard = AbortGuard::new("a thread for blocking calls panicked outside of a call");
+            inner.serve(number);
+            guard.disarm();
+        }) else {
             return false;
         };
         // Threads that have ended need not be joined one by one at the end.
@@ -174,7 +181,8 @@ impl ThreadPool {
         found.map(|at| state.when_quiet.remove(at)).is_some()
     }
 
-    /// Waits until all jobs are done and all threads have ended, but for those that were abandoned.
+    /// Waits until all jobs are done and all threads have ended, but for those that were abandoned, and for
+    /// the calling thread.
     pub(crate) fn join(&self) {
         let (handles, seats) = {
             let mut state = self.inner.lock();
@@ -184,8 +192,12 @@ impl ThreadPool {
         for seat in seats {
             seat.give(Given::Leave);
         }
+        let own = std::thread::current().id();
         for handle in handles.into_values() {
-            let _ = handle.join();
+            // The last who held the pool may be a thread of it, which cannot wait for its own end.
+            if handle.thread().id() != own {
+                let _ = handle.join();
+            }
         }
     }
 
@@ -238,10 +250,10 @@ impl Inner {
             let quiet =
                 if state.is_quiet() { std::mem::take(&mut state.when_quiet) } else { Vec::new() };
             drop(state);
-            // A destructor of a value that nobody takes runs here, and may panic: the hook has printed it.
-            let _ = catch_unwind(AssertUnwindSafe(|| job.deliver()));
+            // A destructor of a value that nobody takes runs here, and may panic.
+            swallow_panics(|| job.deliver());
             for (_, then) in quiet {
-                then();
+                swallow_panics(then);
             }
         }
     }

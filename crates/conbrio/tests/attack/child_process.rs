@@ -55,6 +55,13 @@ impl Outcome {
     }
 
     #[track_caller]
+    #[allow(dead_code, reason = "not all suites that share this file need it")]
+    pub(crate) fn assert_does_not_say(&self, text: &str) -> &Outcome {
+        assert!(!self.stderr().contains(text), "{text:?} is in: {}", self.stderr());
+        self
+    }
+
+    #[track_caller]
     pub(crate) fn assert_says(&self, text: &str) -> &Outcome {
         assert!(self.stderr().contains(text), "no {text:?} in: {}", self.stderr());
         self

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use conbrio::{Builder, Cx, MaybeCancelled};
+use conbrio::{Builder, Cancelled, Cx, MaybeCancelled};
 
 use crate::child_process::in_child;
 use crate::support::{Canary, Fault, flatten, run};
@@ -188,4 +188,37 @@ fn a_stack_of_impossible_size_fails_the_child() {
         }
         cx.yield_now().unwrap();
     });
+}
+
+// A runtime keeps nothing for the process, such as idle threads, that a forked child would look for in vain.
+// spec: test_thread_cache.clear_thread_cache_after_fork
+#[test]
+fn a_forked_child_has_runtimes_and_threads_of_its_own() {
+    let use_threads = || {
+        let sum = conbrio::Builder::new().workers(2).run(|cx| {
+            cx.nursery(|cx, n| -> Result<u32, Cancelled> {
+                let mut child = n.spawn_blocking(|| Ok(3));
+                Ok(cx.blocking(|| 4)? + child.join(cx)?)
+            })
+        });
+        sum.is_ok_and(|sum| sum.is_ok_and(|sum| sum == 7))
+    };
+    in_child("runtimes::a_forked_child_has_runtimes_and_threads_of_its_own", || {
+        assert!(use_threads());
+        // SAFETY: this process has no other threads now, but for that of the test harness, which only waits:
+        // the child finds no lock taken by a thread that it does not have.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0);
+        if pid == 0 {
+            let code = if use_threads() { 0 } else { 1 };
+            // SAFETY: a plain C call; the child leaves nothing to be tidied up.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is valid for a write.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        assert_eq!(status, 0, "the forked child has failed");
+        assert!(use_threads(), "the parent goes on");
+    })
+    .assert_survived();
 }

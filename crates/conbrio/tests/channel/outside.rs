@@ -81,6 +81,56 @@ fn a_future_that_is_dropped_gives_its_item_back() {
     }
 }
 
+// An item that may come back is not the end.
+#[test]
+fn the_end_is_told_when_no_item_can_come_back() {
+    for capacity in [0, 1] {
+        let (tx, rx) = channel::bounded(capacity);
+        let (_, waker) = waker();
+        let mut context = Context::from_waker(&waker);
+        let mut first = Box::pin(rx.recv_async());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        tx.try_send(1).unwrap();
+        drop(tx);
+        // It is with the first one, who may let it go.
+        assert_empty(rx.try_recv());
+        let [mut second, mut third] = [(); 2].map(|()| Box::pin(rx.recv_async()));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        // Now the second one has it, and the third one must go on waiting.
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        assert!(matches!(second.as_mut().poll(&mut context), Poll::Ready(Ok(1))));
+        assert!(matches!(third.as_mut().poll(&mut context), Poll::Ready(Err(RecvError::Ended))));
+        assert!(matches!(rx.try_recv(), Err(TryRecvError::Gone(RecvError::Ended))));
+    }
+}
+
+#[test]
+fn the_end_follows_an_item_that_came_back_to_a_task() {
+    in_all_orders(|cx| {
+        let (tx, rx) = channel::bounded(1);
+        let (_, waker) = waker();
+        let mut context = Context::from_waker(&waker);
+        let mut lent = Box::pin(rx.recv_async());
+        assert!(lent.as_mut().poll(&mut context).is_pending());
+        tx.try_send(7).unwrap();
+        drop(tx);
+        cx.nursery(|cx, n| -> Result<(), Cancelled> {
+            let mut both = [(); 2].map(|()| n.spawn(|cx| Ok(rx.recv(cx).ok())));
+            while rx.statistics().receivers_waiting < 2 {
+                cx.yield_now()?;
+            }
+            drop(lent);
+            let mut got = [both[0].join(cx)?, both[1].join(cx)?];
+            got.sort();
+            assert_eq!(got, [None, Some(7)]);
+            Ok(())
+        })
+        .unwrap();
+    });
+}
+
 #[test]
 fn a_send_future_waits_for_room() {
     let (tx, rx) = channel::bounded(1);

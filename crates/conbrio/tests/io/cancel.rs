@@ -71,6 +71,7 @@ fn every_read_that_waits_can_be_cancelled() {
         let mut buf = [0; 64];
         let _ = cancel_when_blocked(cx, |cx| right.read(cx, &mut buf));
         let _ = cancel_when_blocked(cx, |cx| right.peek(cx, &mut buf));
+        let _ = cancel_when_blocked(cx, |cx| right.read_with(cx, <[u8]>::len));
         let _ = cancel_when_blocked(cx, |cx| {
             right.read_vectored(
                 cx,

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use conbrio::{Builder, Reactor};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{cancel_when_blocked, listener, reactors};
+use crate::support::{cancel_when_blocked, in_a_process_of_its_own, listener, reactors};
 
 #[test]
 fn the_program_chooses_and_is_told_what_it_has() {
@@ -80,6 +80,74 @@ fn the_environment_chooses_where_the_program_does_not() {
         assert!(out.contains("on uring: this machine has it"), "{out}");
         assert!(!errors.contains("conbrio: "), "{errors}");
     }
+}
+
+/// Keeps what it is told.
+struct Kept(std::sync::Mutex<Vec<String>>);
+
+impl log::Log for Kept {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {}: {}", record.level(), record.target(), record.args());
+        self.0.lock().unwrap().push(line);
+    }
+    fn flush(&self) {}
+}
+
+static KEPT: Kept = Kept(std::sync::Mutex::new(Vec::new()));
+
+/// What a runtime of two workers says to the logger.
+fn logged(reactor: Reactor) -> Vec<String> {
+    KEPT.0.lock().unwrap().clear();
+    Builder::new().workers(2).reactor(reactor).run(|_| ()).unwrap();
+    std::mem::take(&mut *KEPT.0.lock().unwrap())
+}
+
+#[test]
+fn the_logger_hears_once_of_a_wish_that_is_not_met() {
+    in_a_process_of_its_own("choice::the_logger_hears_once_of_a_wish_that_is_not_met", || {
+        log::set_logger(&KEPT).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+        let lines = logged(Reactor::Epoll);
+        let [line] = &lines[..] else { panic!("one line was to be said: {lines:?}") };
+        let start = "DEBUG conbrio::run::reactor: the reactor is epoll: it was asked for; ";
+        assert!(line.starts_with(start), "{line}");
+        // Too few fds for two rings and their trials, and enough for all else.
+        let old = getrlimit(Resource::Nofile);
+        let lowest_free = std::fs::File::open("/dev/null").unwrap();
+        let floor = std::os::fd::AsRawFd::as_raw_fd(&lowest_free) as u64;
+        drop(lowest_free);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(floor + 4), maximum: old.maximum })
+            .unwrap();
+        let lines = logged(Reactor::PreferUring);
+        setrlimit(Resource::Nofile, old).unwrap();
+        let warnings: Vec<_> = lines.iter().filter(|line| line.starts_with("WARN ")).collect();
+        let [line] = warnings[..] else { panic!("one warning was to be said: {lines:?}") };
+        assert!(line.contains("prefer-uring has led to epoll"), "{line}");
+        if reactors().any(|reactor| reactor == Reactor::Uring) {
+            assert!(line.contains("raise the limit of open files, `ulimit -n`"), "{line}");
+            let lines = logged(Reactor::PreferUring);
+            assert!(lines.iter().all(|line| line.starts_with("DEBUG ")), "{lines:?}");
+            assert!(lines[0].contains("the reactor is uring: this machine has it"), "{lines:?}");
+        }
+    });
+}
+
+#[test]
+fn sizes_of_rings_that_are_none_are_refused() {
+    if std::env::var_os("CONBRIO_TEST_CHOICE").is_some() {
+        return report();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "choice::sizes_of_rings_that_are_none_are_refused", "--nocapture"])
+        .env("CONBRIO_RING", "many")
+        .env("CONBRIO_TEST_CHOICE", "1");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("\"many\" is not `entries,buffers,batch`"), "{said}");
 }
 
 /// The peer ends its direction while we wait for room: the writer sleeps on, and its cancellation ends.

@@ -10,6 +10,8 @@ mod connect;
 mod descriptors;
 mod halves;
 mod many;
+mod read_with;
+mod ring;
 mod signals;
 mod streams;
 mod support;

@@ -177,6 +177,32 @@ fn a_process_group_ends_as_a_whole() {
     });
 }
 
+/// A command whose shell leads a process group, and then leaves it for that of this process.
+fn leaves_its_group() -> Command {
+    // The standard library has no setpgid(2), and shells none without job control. Perl is part of every
+    // system that has `git`; its `setpgrp` is that call.
+    let script = "setpgrp(0, getpgrp(getppid())) or die $!; $| = 1; print qq(up\n); sleep 1000000";
+    let mut command = Command::new("perl");
+    command.args(["-e", script]).process_group(0).stdout(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_leader_that_has_left_its_group_ends_all_the_same() {
+    on_workers(|cx| {
+        // By a cancellation, and its signal to end.
+        let (id, outcome) = cancel_after_a_word(cx, &mut leaves_its_group());
+        assert!(outcome.unwrap().is_none());
+        assert_reaped(id);
+        // By being dropped.
+        let mut child = leaves_its_group().spawn(cx).unwrap();
+        line(cx, child.stdout.as_mut().unwrap()).unwrap();
+        let id = child.id();
+        drop(child);
+        assert_reaped(id);
+    });
+}
+
 // What a program has left behind with its streams is not waited for when it is cancelled.
 #[test]
 fn nobody_waits_for_those_that_are_left_behind() {

@@ -338,6 +338,30 @@ fn they_may_go_to_other_tasks_and_be_shared() {
 }
 
 #[test]
+fn the_mode_is_given_back_by_the_last_who_needs_it() {
+    on_workers(|cx| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut first = Fd::new(reader.try_clone().unwrap()).unwrap();
+        let mut second = Fd::new(reader.try_clone().unwrap()).unwrap();
+        let writing = Fd::new(writer).unwrap();
+        drop(first);
+        assert!(is_nonblocking(&reader), "the second one would block its worker");
+        let _ = cancel_when_blocked(cx, |cx| Read::read(&mut second, cx, &mut [0]));
+        // Each open file by itself.
+        assert!(!is_nonblocking(writing.into_inner()));
+        first = Fd::new(reader.try_clone().unwrap()).unwrap();
+        assert!(is_nonblocking(second.into_inner()), "handed back while the other needs it");
+        drop(first);
+        assert!(!is_nonblocking(&reader));
+        // Somebody else has set it: it stays.
+        let flags = fcntl_getfl(&reader).unwrap();
+        rustix::fs::fcntl_setfl(&reader, flags | OFlags::NONBLOCK).unwrap();
+        drop(Fd::new(reader.try_clone().unwrap()).unwrap());
+        assert!(is_nonblocking(&reader));
+    });
+}
+
+#[test]
 fn the_mode_is_given_back() {
     let (reader, _writer) = std::io::pipe().unwrap();
     let duplicate = reader.try_clone().unwrap();

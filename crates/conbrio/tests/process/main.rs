@@ -4,6 +4,7 @@ mod ctrl_c;
 mod descriptors;
 mod ending;
 mod fd;
+mod mask;
 mod output;
 mod pipes;
 mod signals;

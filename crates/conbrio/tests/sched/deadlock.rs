@@ -65,6 +65,48 @@ fn wait_for_each_other(workers: usize) {
     unreachable!("two tasks that wait for each other have ended: {outcome:?}");
 }
 
+/// Where a task waits, some calls down.
+fn wait_deep_down(cx: &mut Cx) -> Result<u32, Cancelled> {
+    cx.park_on(&mut &Event::default())?;
+    Ok(7)
+}
+
+fn wait_in_a_generator(cx: &mut Cx) -> Result<(), Cancelled> {
+    let items = cx.generate(
+        |cx, out| {
+            let value = wait_deep_down(cx)?;
+            out.send(cx, value)
+        },
+        |cx, items| -> Result<(), Cancelled> {
+            assert!(items.next(cx)?.is_none());
+            Ok(())
+        },
+    );
+    unreachable!("an item has come: {items:?}");
+}
+
+// spec: test_tracing.task_iter_await_frames, test_tracing.task_iter_await_frames_async_gen
+// spec: test_tracing.closed_task_iter_await_frames
+#[test]
+fn the_report_has_the_frames_of_those_who_wait_and_nothing_of_those_who_have_ended() {
+    in_child(
+        "deadlock::the_report_has_the_frames_of_those_who_wait_and_nothing_of_those_who_have_ended",
+        || {
+            let outcome = checked(1).run(|cx| {
+                cx.nursery(|cx, n| -> Result<(), Cancelled> {
+                    n.task("has ended").spawn(|cx| cx.yield_now()).join(cx)?;
+                    wait_in_a_generator(cx)
+                })
+            });
+            unreachable!("it has ended: {outcome:?}");
+        },
+    )
+    .assert_says("in sched::deadlock::wait_deep_down")
+    .assert_says("in sched::deadlock::wait_in_a_generator")
+    .assert_aborted()
+    .assert_does_not_say("has ended");
+}
+
 // spec: N20
 #[test]
 fn two_tasks_that_wait_for_each_other_are_reported_on_one_worker() {

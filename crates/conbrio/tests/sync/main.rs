@@ -9,6 +9,7 @@ mod event;
 mod explored;
 mod generic_lock;
 mod local;
+mod mapped;
 mod mutex;
 mod once_cell;
 mod poison;

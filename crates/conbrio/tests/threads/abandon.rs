@@ -186,6 +186,63 @@ fn a_destructor_that_panics_does_not_break_the_pool() {
     });
 }
 
+/// A payload whose destructor panics, with another one, for ever.
+struct Hydra;
+
+impl Drop for Hydra {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new(Hydra));
+    }
+}
+
+#[test]
+fn what_a_destructor_has_panicked_with_does_not_break_the_pool() {
+    Builder::new()
+        .workers(1)
+        .blocking_threads(1)
+        .run(|cx| {
+            let outcome = cx.cancel_scope(|cx, scope| {
+                let handle = scope.handle();
+                cx.blocking_or_abandon(move |host| {
+                    handle.cancel();
+                    while host.run(|_| ()).is_ok() {}
+                    Hydra
+                })
+            });
+            assert!(matches!(outcome, Ok(None)));
+            // The only thread has to come back for this one.
+            assert_eq!(cx.blocking(|| 1).unwrap(), 1);
+            wait_all_ended(cx).unwrap();
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_simulated_run_is_not_joined_by_what_it_has_left_behind() {
+    let (open, gate) = mpsc::channel::<()>();
+    let (kept, thread_ends) = mpsc::channel::<()>();
+    let (has_left, left) = mpsc::channel::<()>();
+    conbrio::testing::run(|cx| {
+        let outcome = cx.cancel_scope(|cx, scope| {
+            let handle = scope.handle();
+            cx.blocking_or_abandon(move |host| {
+                handle.cancel();
+                while host.run(|_| ()).is_ok() {}
+                drop(has_left);
+                gate.recv().unwrap();
+                // Dropped when the thread has ended, and not before.
+                thread_local!(static KEPT: std::cell::RefCell<Option<mpsc::Sender<()>>> = const { std::cell::RefCell::new(None) });
+                KEPT.set(Some(kept));
+            })
+        });
+        assert!(matches!(outcome, Ok(None)));
+    });
+    assert!(left.recv().is_err());
+    // It is the last who knows the runtime now.
+    open.send(()).unwrap();
+    assert!(thread_ends.recv().is_err());
+}
+
 #[test]
 fn virtual_time_does_not_stand_still_for_it() {
     let clock = conbrio::testing::MockClock::new().autojump(Duration::ZERO);

@@ -121,6 +121,41 @@ fn thread_task_thread_task() {
     });
 }
 
+// The task is in the closure, which waits for the thread, which would wait for the task.
+#[test]
+fn a_closure_that_would_wait_for_itself_is_refused() {
+    on_all_workers(|cx| {
+        let outcome = cx.blocking_with(|outer| {
+            outer.run(|cx| {
+                let direct = cx.blocking(|| message_of(|| outer.run(|_| ())));
+                // Also two levels down, and from a child, whose end the closure waits for.
+                let deep = cx.blocking_with(|inner| {
+                    inner.run(|cx| {
+                        cx.nursery(|cx, n| {
+                            let mut child = n.spawn_blocking(|| {
+                                Ok::<_, Cancelled>(message_of(|| outer.run(|_| ())))
+                            });
+                            child.join(cx)
+                        })
+                    })
+                });
+                (direct.unwrap(), deep.unwrap().unwrap().unwrap())
+            })
+        });
+        let (direct, deep) = outcome.unwrap().unwrap();
+        assert!(direct.contains("use the `Host` of the inner call"), "{direct}");
+        assert_eq!(deep, direct);
+        // Threads that nobody waits for have their turn later, as ever.
+        let turns = cx.blocking_with(|host| {
+            std::thread::scope(|s| {
+                let threads = [(); 3].map(|()| s.spawn(|| host.run(|cx| cx.yield_now())));
+                threads.map(|thread| thread.join().unwrap().is_ok())
+            })
+        });
+        assert_eq!(turns.unwrap(), [true; 3]);
+    });
+}
+
 // spec: test_threads.from_thread_host_cancelled
 #[test]
 fn closures_run_in_a_cancelled_task_and_see_it_where_they_wait() {

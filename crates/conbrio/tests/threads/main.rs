@@ -4,6 +4,7 @@ mod abandon;
 mod around;
 mod blocking;
 mod cancel_points;
+mod futures;
 mod host;
 mod limiter;
 mod locals;

@@ -46,6 +46,31 @@ fn a_foreign_thread_gets_values_errors_and_panics() {
     });
 }
 
+// Nothing can begin while a task unwinds, so nobody must be left waiting for it.
+#[test]
+fn a_portal_that_is_opened_while_unwinding_is_closed() {
+    struct OpensWhenDropped<'a>(&'a mut Cx);
+    impl Drop for OpensWhenDropped<'_> {
+        fn drop(&mut self) {
+            self.0.portal(|_, portal| {
+                let called = std::thread::scope(|s| s.spawn(|| portal.run(|_| 7)).join().unwrap());
+                assert!(called.is_err());
+                assert!(portal.run_soon(|| ()).is_err());
+                assert!(portal.statistics().is_closed);
+            });
+        }
+    }
+    on_all_workers(|cx| {
+        let message = message_of(|| {
+            let _opens = OpensWhenDropped(cx);
+            panic!("on purpose");
+        });
+        assert_eq!(message, "on purpose");
+        // As ever when it does not.
+        cx.portal(|_, portal| portal.run_soon(|| ()).unwrap());
+    });
+}
+
 // spec: test_threads.await_in_trio_thread_while_main_exits
 #[test]
 fn a_call_is_cancelled_when_the_body_ends() {

@@ -6,6 +6,7 @@
 //! what conbrio does and says so.
 
 mod cancelled;
+mod closing;
 mod contextvars;
 mod guest_mode;
 mod instruments;

@@ -37,12 +37,26 @@ pub unsafe trait FileOperation {
     /// What the operation yields.
     type Output;
 
+    /// Performs the operation, or a part of it that counts as a whole, if the system can do that without
+    /// waiting for a device. `None` says that it had no effect, and that it has to be performed or submitted.
+    ///
+    /// What fails is left to them as well, so that errors come from one place.
+    fn try_now(&mut self) -> Option<Self::Output> {
+        None
+    }
+
     /// Performs the operation on the calling thread, which waits as long as it takes.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// What the system says. `Interrupted` only comes from an operation that may not be
+    /// [repeated](FileRequest::may_repeat): whether it has had its effect is not known.
     fn perform(&mut self) -> io::Result<Self::Output>;
+
+    /// Whether a wait for it may be cancelled. If not, it ends by itself, and soon.
+    fn may_cancel(&self) -> bool {
+        true
+    }
 
     /// Describes the operation for a ring.
     fn request(&mut self) -> FileRequest;
@@ -211,21 +225,51 @@ pub enum FileRequest {
     },
 }
 
+impl FileRequest {
+    /// Whether an interruption (`EINTR`) has left no effect that a second attempt would trip over.
+    ///
+    /// File systems in user space and on other machines can be interrupted in the middle of anything. A name
+    /// that is made, removed or moved may then have been so; a second attempt would report that as an error
+    /// of its own. After close(2) the fd is gone in any case, and its number may be somebody else's.
+    #[must_use]
+    pub fn may_repeat(&self) -> bool {
+        match self {
+            FileRequest::Read { .. }
+            | FileRequest::Write { .. }
+            | FileRequest::ReadVectored { .. }
+            | FileRequest::WriteVectored { .. }
+            | FileRequest::Sync { .. }
+            | FileRequest::Status { .. } => true,
+            // One that must make the file would find the one that it has made.
+            FileRequest::Open { flags, .. } => flags & libc::O_EXCL == 0,
+            // A part of the room may have been given.
+            FileRequest::Allocate { .. }
+            | FileRequest::Close { .. }
+            | FileRequest::Rename { .. }
+            | FileRequest::Remove { .. }
+            | FileRequest::MakeDirectory { .. }
+            | FileRequest::Symlink { .. }
+            | FileRequest::Link { .. } => false,
+        }
+    }
+}
+
 fn raw(fd: BorrowedFd<'_>) -> i32 {
     fd.as_raw_fd()
 }
 
-/// The result of a system call of the C library, begun again if a signal has interrupted it. Each round
-/// needs another signal.
+/// The result of a system call of the C library.
+fn called_once(call: impl FnOnce() -> libc::c_int) -> io::Result<i32> {
+    let result = call();
+    if result >= 0 { Ok(result) } else { Err(io::Error::last_os_error()) }
+}
+
+/// As [`called_once`], begun again if a signal has interrupted it. Each round needs another signal.
 fn called(mut call: impl FnMut() -> libc::c_int) -> io::Result<i32> {
     loop {
-        let result = call();
-        if result >= 0 {
-            return Ok(result);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match called_once(&mut call) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

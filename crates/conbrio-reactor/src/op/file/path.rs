@@ -7,7 +7,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
-use super::{FileOperation, FileRequest, called, raw};
+use super::{FileOperation, FileRequest, called, called_once, raw};
 use crate::operation;
 
 /// Opens a file: openat(2). Yields an fd that is close-on-exec.
@@ -39,7 +39,7 @@ unsafe impl FileOperation for Open<'_> {
         let call = || unsafe {
             libc::openat(raw(self.directory), self.path.as_ptr(), self.flags, self.mode)
         };
-        let fd = called(call)?;
+        let fd = if self.flags & libc::O_EXCL == 0 { called(call) } else { called_once(call) }?;
         // SAFETY: the system has just made it, for us alone.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
@@ -157,7 +157,7 @@ unsafe impl FileOperation for Rename<'_> {
             let (old, new) = (old.as_ptr(), new.as_ptr());
             libc::syscall(libc::SYS_renameat2, raw(from), old, raw(to), new, self.flags) as i32
         };
-        called(call).map(drop)
+        called_once(call).map(drop)
     }
 
     fn request(&mut self) -> FileRequest {
@@ -202,7 +202,7 @@ unsafe impl FileOperation for Remove<'_> {
     fn perform(&mut self) -> io::Result<()> {
         let (directory, path) = (raw(self.directory), self.path.as_ptr());
         // SAFETY: the path is a string that ends with a zero byte.
-        called(|| unsafe { libc::unlinkat(directory, path, self.flags) }).map(drop)
+        called_once(|| unsafe { libc::unlinkat(directory, path, self.flags) }).map(drop)
     }
 
     fn request(&mut self) -> FileRequest {
@@ -240,7 +240,7 @@ unsafe impl FileOperation for MakeDirectory<'_> {
     fn perform(&mut self) -> io::Result<()> {
         let (directory, path) = (raw(self.directory), self.path.as_ptr());
         // SAFETY: the path is a string that ends with a zero byte.
-        called(|| unsafe { libc::mkdirat(directory, path, self.mode) }).map(drop)
+        called_once(|| unsafe { libc::mkdirat(directory, path, self.mode) }).map(drop)
     }
 
     fn request(&mut self) -> FileRequest {
@@ -278,7 +278,7 @@ unsafe impl FileOperation for Symlink<'_> {
     fn perform(&mut self) -> io::Result<()> {
         let (directory, path) = (raw(self.directory), self.path.as_ptr());
         // SAFETY: both are strings that end with a zero byte.
-        called(|| unsafe { libc::symlinkat(self.target.as_ptr(), directory, path) }).map(drop)
+        called_once(|| unsafe { libc::symlinkat(self.target.as_ptr(), directory, path) }).map(drop)
     }
 
     fn request(&mut self) -> FileRequest {
@@ -322,7 +322,7 @@ unsafe impl FileOperation for Link<'_> {
         // SAFETY: the paths are strings that end with a zero byte.
         let call =
             || unsafe { libc::linkat(raw(from), old.as_ptr(), raw(to), new.as_ptr(), self.flags) };
-        called(call).map(drop)
+        called_once(call).map(drop)
     }
 
     fn request(&mut self) -> FileRequest {
@@ -337,5 +337,24 @@ unsafe impl FileOperation for Link<'_> {
 
     unsafe fn complete(&mut self, raw: i32) -> io::Result<()> {
         operation::count(raw).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::CWD;
+
+    #[test]
+    fn names_are_not_made_moved_or_removed_twice() {
+        let (a, b) = ((CWD, c"a"), (CWD, c"b"));
+        assert!(!Rename::new(a, b, 0).request().may_repeat());
+        assert!(!Link::new(a, b, 0).request().may_repeat());
+        assert!(!Symlink::new(c"a", CWD, c"b").request().may_repeat());
+        assert!(!Remove::file(CWD, c"a").request().may_repeat());
+        assert!(!MakeDirectory::new(CWD, c"a", 0).request().may_repeat());
+        assert!(!Open::new(CWD, c"a", libc::O_CREAT | libc::O_EXCL, 0).request().may_repeat());
+        assert!(Open::new(CWD, c"a", libc::O_CREAT, 0).request().may_repeat());
+        assert!(Status::at(CWD, c"a", 0).request().may_repeat());
     }
 }

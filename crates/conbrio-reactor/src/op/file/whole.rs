@@ -93,7 +93,10 @@ unsafe impl FileOperation for Allocate<'_> {
 }
 
 /// Closes an fd where that may take its time, and reports what the system says to it. The fd is gone in
-/// every case: dropping this, also after a cancellation, closes it if nothing else has.
+/// every case: dropping this closes it if it was not performed.
+///
+/// It should not be cancelled. A file system may answer `ECANCELED` to the closing itself, so that the answer
+/// would not tell whether the number is free, or somebody else's already.
 #[derive(Debug)]
 pub struct Close {
     /// Present until it is closed.
@@ -123,15 +126,55 @@ unsafe impl FileOperation for Close {
         }
     }
 
+    fn may_cancel(&self) -> bool {
+        false
+    }
+
     fn request(&mut self) -> FileRequest {
         FileRequest::Close { fd: self.fd.as_ref().map_or(-1, AsRawFd::as_raw_fd) }
     }
 
     unsafe fn complete(&mut self, raw: i32) -> io::Result<()> {
-        if raw != -libc::ECANCELED {
-            // The kernel has closed it, whatever it says.
-            let _ = self.fd.take().map(IntoRawFd::into_raw_fd);
-        }
+        // The kernel has closed it, whatever it says. Nobody has cancelled it: who does, does not come here.
+        let _ = self.fd.take().map(IntoRawFd::into_raw_fd);
         operation::count(raw).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number may be somebody else's by the time that the answer comes.
+    #[test]
+    fn an_fd_that_the_kernel_has_taken_is_not_closed_again() {
+        for raw in [0, -libc::EINTR, -libc::EIO, -libc::ECANCELED] {
+            let other = crate::os::pipe().unwrap().0;
+            let fd = rustix::io::fcntl_dupfd_cloexec(&other, 600).unwrap();
+            let number = fd.as_raw_fd();
+            let mut close = Close::new(fd);
+            assert!(matches!(close.request(), FileRequest::Close { fd } if fd == number));
+            // SAFETY: as the kernel does it; `close` owns it and hears of it below.
+            assert_eq!(unsafe { libc::close(number) }, 0);
+            let newcomer = rustix::io::fcntl_dupfd_cloexec(&other, number).unwrap();
+            assert_eq!(newcomer.as_raw_fd(), number);
+            // SAFETY: the answer to that request, once.
+            let result = unsafe { close.complete(raw) };
+            assert_eq!(
+                result.err().and_then(|error| error.raw_os_error()),
+                (raw != 0).then_some(-raw)
+            );
+            drop(close);
+            assert!(rustix::io::fcntl_getfd(&newcomer).is_ok(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_would_trip_over_itself_is_not_repeated() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let fd = std::os::fd::AsFd::as_fd(&file);
+        assert!(Sync::all(fd).request().may_repeat());
+        assert!(!Allocate::new(fd, 0, 1).request().may_repeat());
+        assert!(!Close::new(file.into()).request().may_repeat());
     }
 }

@@ -11,7 +11,9 @@ macro_rules! ring_suite {
 }
 
 mod fork;
+mod lend;
 mod load;
 mod names;
 mod races;
 mod refusals;
+mod sends;

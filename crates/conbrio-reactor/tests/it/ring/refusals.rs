@@ -6,7 +6,7 @@
 use std::io::{Error, Write as _};
 use std::thread;
 
-use conbrio_reactor::{Choice, Reactor, Timeout, Token, op, os};
+use conbrio_reactor::{Cancel, Choice, Reactor, Timeout, Token, op, os};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::*;
@@ -16,6 +16,7 @@ ring_suite!(
     a_filter_that_hides_rings_leads_to_epoll,
     a_filter_that_forbids_only_a_part_is_found_out_at_the_start,
     a_filter_that_comes_later_is_an_error_of_the_poll,
+    a_cancellation_that_nobody_can_acknowledge_ends_the_process,
     without_fds_it_is_epoll_or_an_error,
     without_locked_memory_it_is_epoll_or_works,
 );
@@ -110,6 +111,33 @@ fn a_filter_that_comes_later_is_an_error_of_the_poll(make: Make) {
     })
     .join()
     .unwrap();
+}
+
+// Rules R2, R6: the kernel cannot be asked any more whether it has let go of the buffer. Nobody goes on as if
+// it had.
+// spec: test_windows.forgot_to_register_with_iocp
+fn a_cancellation_that_nobody_can_acknowledge_ends_the_process(make: Make) {
+    const NAME: &str =
+        "ring::refusals::on_a_ring::a_cancellation_that_nobody_can_acknowledge_ends_the_process";
+    if !is_child() {
+        let child = in_child(NAME);
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert!(!child.status.success(), "{child:?}");
+        assert!(said.contains("a reactor was dropped with 1 waits in flight"), "{said}");
+        return;
+    }
+    let reactor = make();
+    let (ours, _peer) = real_tcp_and_peer();
+    let mut buffer = [0; 8];
+    let mut receive = op::Recv::new(&ours, &mut buffer);
+    let ticket = submit(&reactor, &mut receive, Token(1)).unwrap();
+    assert!(poll_now(&reactor).is_empty());
+    forbid(libc::SYS_io_uring_enter, libc::EPERM);
+    assert_eq!(reactor.cancel(ticket), Cancel::Pending);
+    assert!(reactor.poll(Timeout::Never, &mut Vec::new()).is_err());
+    assert_eq!(reactor.in_flight(), 1);
+    drop(reactor);
+    println!("nothing was to come after this");
 }
 
 /// Runs in a process of its own; the limits are the process's.

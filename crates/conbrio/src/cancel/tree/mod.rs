@@ -28,6 +28,8 @@
 
 mod branch;
 mod group;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod node;
 mod shared;
 

@@ -5,6 +5,7 @@
 //! the owner of a descriptor does can make a wait look at another file.
 
 mod check;
+mod mode;
 mod pipe_signal;
 mod watched;
 
@@ -98,8 +99,8 @@ fn wait_once(
 /// through `&Fd`, one in each direction. [`try_io`](Fd::try_io) does anything else with it.
 ///
 /// While it is in an `Fd`, the descriptor is in non-blocking mode. That is a property of the open file, which
-/// duplicates share, also those in other processes, as that of a terminal. The mode comes back when the `Fd`
-/// is dropped.
+/// duplicates share, also those in other processes, as that of a terminal: whoever else reads or writes there
+/// must expect it. The mode comes back when the last `Fd` of the open file is dropped.
 ///
 /// Takes one more descriptor, a duplicate, so that closing the original elsewhere does no harm.
 ///
@@ -213,7 +214,7 @@ impl<T> Fd<T> {
         &self.inner
     }
 
-    /// Hands the descriptor back, in the mode it was in.
+    /// Hands the descriptor back, in the mode it was in, unless an `Fd` of a duplicate needs the other.
     pub fn into_inner(self) -> T {
         self.inner
     }

@@ -1,6 +1,6 @@
 //! A descriptor of our own with the waits for it.
 //!
-//! Owns the descriptor, the list of who waits (one task per direction), and the mode that the descriptor had.
+//! Owns the descriptor, and the list of who waits (one task per direction); `mode.rs` has the mode of the file.
 //! The invariant: a task is in the list exactly while it waits, so that `notify_closing` reaches each wait,
 //! before or after.
 
@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use conbrio_reactor::{Source, op};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::{Interest, check, pipe_signal};
+use super::{Interest, check, mode, pipe_signal};
 use crate::cancel::OrCancelled;
 use crate::lowlevel::perform;
 use crate::scope::CancelHandle;
@@ -22,8 +22,8 @@ pub(crate) struct Watched {
     /// Present until `into_fd` takes it.
     source: Option<Source>,
     waits: Mutex<Waits>,
-    /// Whether the open file was in blocking mode and is to be so again.
-    was_blocking: bool,
+    /// Whether this counts among those who need non-blocking mode.
+    needs_mode: bool,
 }
 
 #[derive(Default)]
@@ -36,7 +36,7 @@ struct Waits {
 impl Watched {
     /// Takes a descriptor that is in non-blocking mode already, or stays in its mode.
     pub(crate) fn new(fd: OwnedFd) -> Watched {
-        Watched { source: Some(Source::new(fd)), waits: Mutex::default(), was_blocking: false }
+        Watched { source: Some(Source::new(fd)), waits: Mutex::default(), needs_mode: false }
     }
 
     pub(super) fn duplicate_of(fd: BorrowedFd<'_>) -> io::Result<Watched> {
@@ -48,23 +48,25 @@ impl Watched {
 
     /// Sets non-blocking mode, until this is dropped.
     pub(crate) fn nonblocking(mut self) -> io::Result<Watched> {
-        let flags = fcntl_getfl(self.source())?;
-        if !flags.contains(OFlags::NONBLOCK) {
-            fcntl_setfl(self.source(), flags | OFlags::NONBLOCK)?;
-            self.was_blocking = true;
-        }
+        self.needs_mode = mode::set_nonblocking(self.source().as_fd())?;
         Ok(self)
     }
 
     /// Hands the descriptor out in blocking mode, as others expect it.
     pub(crate) fn into_blocking_fd(mut self) -> io::Result<OwnedFd> {
-        self.was_blocking = false;
+        self.give_mode_back();
         let fd = self.source.take().expect("it is there until the end").into_fd();
         let flags = fcntl_getfl(&fd)?;
         if flags.contains(OFlags::NONBLOCK) {
             fcntl_setfl(&fd, flags - OFlags::NONBLOCK)?;
         }
         Ok(fd)
+    }
+
+    fn give_mode_back(&mut self) {
+        if std::mem::take(&mut self.needs_mode) {
+            mode::give_back(self.as_fd());
+        }
     }
 
     fn source(&self) -> &Source {
@@ -210,13 +212,7 @@ impl AsFd for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if let Some(source) = &self.source
-            && self.was_blocking
-            && let Ok(flags) = fcntl_getfl(source)
-        {
-            // If it fails, the descriptor stays as it is: there is nobody to tell.
-            let _ = fcntl_setfl(source, flags - OFlags::NONBLOCK);
-        }
+        self.give_mode_back();
     }
 }
 

@@ -17,6 +17,8 @@
 mod arm;
 mod arms;
 mod claim;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod timer;
 
 pub use arm::{Arm, Registered};

@@ -51,7 +51,7 @@ fn a_tree_of_tasks_shows_whose_children_they_are_and_what_they_do() {
                 let starter = n.task("starter").spawn(move |cx| {
                     let me = cx.task_id();
                     n.task("started")
-                        .start(cx, |cx, started| {
+                        .start(cx, move |cx, started| {
                             let id = cx.task_id();
                             assert_eq!(tree.task(id).unwrap().parent, Some(me));
                             started.ready(());
@@ -80,6 +80,42 @@ fn a_tree_of_tasks_shows_whose_children_they_are_and_what_they_do() {
         });
         run.unwrap();
         assert!(tree.snapshot().is_empty());
+    }
+}
+
+// spec: test_run.task_nursery_stack
+#[test]
+fn nurseries_of_a_task_nest_and_are_left_also_by_an_error() {
+    for workers in [1, 2] {
+        let tree = Arc::new(TaskTree::new());
+        let builder = Builder::new().workers(workers).instrument(tree.clone());
+        let run = builder.run(|cx| {
+            let children = || {
+                let tasks = tree.snapshot();
+                let mut names: Vec<_> = tasks.into_iter().skip(1).map(|task| task.name).collect();
+                names.sort();
+                names
+            };
+            cx.nursery(|cx, outer| -> Result<(), Cancelled> {
+                outer.task("outer").spawn(|cx| cx.sleep_forever());
+                testing::settle(cx, Duration::ZERO)?;
+                assert_eq!(children(), ["outer"]);
+                let failed = cx.nursery(|cx, inner| -> std::io::Result<()> {
+                    inner.task("inner").spawn(|cx| Ok(cx.sleep_forever()?));
+                    testing::settle(cx, Duration::ZERO)?;
+                    // Both are open, and a child belongs to the nursery that it was spawned in.
+                    assert_eq!(children(), ["inner", "outer"]);
+                    Err(std::io::ErrorKind::Other.into())
+                });
+                assert!(failed.is_err());
+                assert_eq!(children(), ["outer"]);
+                outer.cancel();
+                Ok(())
+            })
+            .unwrap();
+            assert!(children().is_empty());
+        });
+        run.unwrap();
     }
 }
 

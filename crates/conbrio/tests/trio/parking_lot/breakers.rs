@@ -34,6 +34,29 @@ fn a_broken_lot_says_who_broke_it() {
     });
 }
 
+// A value that nobody takes is dropped by the task, which must not be told of as gone before.
+#[test]
+fn a_task_has_not_ended_before_its_value_is_dropped() {
+    struct LooksWhenDropped(Breaker, mpsc::Sender<bool>);
+    impl Drop for LooksWhenDropped {
+        fn drop(&mut self) {
+            self.1.send(self.0.has_ended()).unwrap();
+        }
+    }
+    on_all_workers(|cx| {
+        let (sender, receiver) = mpsc::channel();
+        cx.nursery(|_, n| -> Result<(), Cancelled> {
+            drop(n.spawn(move |cx| {
+                cx.yield_now()?;
+                Ok(LooksWhenDropped(cx.breaker(), sender))
+            }));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [false]);
+    });
+}
+
 // spec: test_parking_lot.parking_lot_break_parking_tasks
 #[test]
 fn the_end_of_a_registered_task_breaks_the_lot_for_those_who_wait() {

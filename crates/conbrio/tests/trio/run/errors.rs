@@ -228,3 +228,24 @@ fn a_destructor_that_waits_while_unwinding_fails_at_once() {
         assert_eq!(cx.now() - start, seconds(2));
     });
 }
+
+// spec: test_util.raise_single_exception_from_group
+#[test]
+fn a_group_of_one_can_be_taken_apart() {
+    on_all_workers(|cx| {
+        for failures in [1, 2] {
+            let outcome = cx.nursery(|_, n| -> Result<(), Fault> {
+                for _ in 0..failures {
+                    n.spawn(|_| Err::<(), _>(Fault::Named("one of them")));
+                }
+                Ok(())
+            });
+            let NurseryError::Failed(errors) = outcome.unwrap_err() else { panic!("it failed") };
+            match errors.into_single() {
+                Ok(error) => assert_eq!((failures, error.name()), (1, "one of them")),
+                // More than one come back as they were: none is preferred, and none is lost.
+                Err(errors) => assert_eq!((failures, errors.len()), (2, 2)),
+            }
+        }
+    });
+}

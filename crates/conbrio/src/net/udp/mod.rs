@@ -1,4 +1,8 @@
-//! A socket for datagrams.
+//! A socket for datagrams: one at a time here, many at once in `batch` and `segments`.
+
+mod batch;
+mod options;
+mod segments;
 
 use std::fmt;
 use std::io;
@@ -6,19 +10,27 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use conbrio_reactor::{Source, op, os};
-use socket2::SockRef;
 
+use super::ToAddrs;
 use super::addrs::{context, try_each};
-use super::{ToAddrs, host};
 use crate::io::Error;
 use crate::lowlevel::perform;
 use crate::task::Cx;
+
+pub use batch::{Datagram, DatagramBatch};
+pub use options::UdpOptions;
+pub use segments::Segments;
 
 /// A UDP socket: sends and receives datagrams, each of which arrives whole or not at all, perhaps late,
 /// twice, or out of order.
 ///
 /// Receiving takes `&mut`, so that there is one receiver; [`try_clone`](UdpSocket::try_clone) makes a
 /// second socket for another task.
+///
+/// A server that has to be quick moves many datagrams with one system call:
+/// [`recv_batch`](UdpSocket::recv_batch) and [`send_batch`](UdpSocket::send_batch), or
+/// [`recv_segments`](UdpSocket::recv_segments) and [`send_segments`](UdpSocket::send_segments) if they are
+/// of one size.
 ///
 /// # Examples
 ///
@@ -49,7 +61,7 @@ pub struct UdpSocket {
 
 impl UdpSocket {
     /// Binds a socket to the first of the addresses where that is possible; port 0 lets the system choose
-    /// one ([`local_addr`](UdpSocket::local_addr)).
+    /// one ([`local_addr`](UdpSocket::local_addr)). For options see [`UdpOptions`].
     ///
     /// # Cancellation
     ///
@@ -59,12 +71,7 @@ impl UdpSocket {
     ///
     /// Each address with what was wrong there, most often `AddrInUse`; the kind is that of the last.
     pub fn bind(cx: &mut Cx, address: impl ToAddrs) -> Result<UdpSocket, Error> {
-        cx.checkpoint()?;
-        let addrs = address.to_addrs(cx)?;
-        let source = try_each(cx, "bind", addrs, |cx, address| {
-            Ok(cx.anchor().worker().reactor().udp_socket(host::current(cx), address)?)
-        })?;
-        Ok(UdpSocket { source })
+        UdpOptions::new().bind(cx, address)
     }
 
     /// Chooses the first of the addresses that the system has a way to as the peer: from now on
@@ -170,6 +177,19 @@ impl UdpSocket {
         perform(cx, &mut op::RecvFrom::peek(&self.source, buf))
     }
 
+    /// As [`recv`](UdpSocket::recv), but leaves the datagram, the whole of it, for the next call.
+    ///
+    /// # Cancellation
+    ///
+    /// Always a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub fn peek(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<usize, Error> {
+        perform(cx, &mut op::Recv::peek(&self.source, buf))
+    }
+
     /// The address that it is bound to.
     ///
     /// # Errors
@@ -196,15 +216,6 @@ impl UdpSocket {
     /// What dup(2) says, most often that the limit of open files is reached.
     pub fn try_clone(&self) -> io::Result<UdpSocket> {
         Ok(UdpSocket { source: self.source.try_clone()? })
-    }
-
-    /// Whether datagrams may go to broadcast addresses (`SO_BROADCAST`).
-    ///
-    /// # Errors
-    ///
-    /// What setsockopt(2) says.
-    pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
-        SockRef::from(&self.source).set_broadcast(broadcast)
     }
 
     /// Takes the error that the socket has met and nobody has seen (`SO_ERROR`).

@@ -1,0 +1,16 @@
+//! Files: real ones, on both reactors, and in simulated runs.
+
+mod atomic;
+mod attributes;
+mod cancel;
+mod directories;
+mod files;
+mod interop;
+mod limits;
+mod names;
+mod simulated;
+mod support;
+mod temporary;
+mod waits;
+mod watching;
+mod whole;

@@ -1,0 +1,14 @@
+//! Names, connecting to many addresses, listening at many, serving: in simulated runs where time or the
+//! network has to misbehave, and with real sockets where the system has a say.
+
+mod support;
+
+#[cfg(feature = "hickory")]
+mod dns;
+mod eyeballs;
+mod joined;
+mod listeners;
+mod redis_server;
+mod resolving;
+mod serving;
+mod websocket;

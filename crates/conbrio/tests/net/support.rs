@@ -1,0 +1,106 @@
+//! What the suites share.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use conbrio::io::Error;
+use conbrio::net::Resolve;
+use conbrio::prelude::*;
+use conbrio::testing::Trial;
+use conbrio::{Builder, Reactor};
+
+/// The result of everything in these tests.
+pub(crate) type Io<T = ()> = std::io::Result<T>;
+
+/// Runs a test on one worker, and on two, on each reactor that the machine has.
+#[track_caller]
+pub(crate) fn on_workers(test: impl Fn(&mut Cx) -> Io + Send + Sync) {
+    let uring = match Builder::new().workers(1).reactor(Reactor::Uring).run(|_| ()) {
+        Ok(()) => Some(Reactor::Uring),
+        Err(error) => {
+            println!("SKIPPED on io_uring: {error}");
+            None
+        }
+    };
+    for reactor in std::iter::once(Reactor::Epoll).chain(uring) {
+        for workers in [1, 2] {
+            let runtime = Builder::new().workers(workers).reactor(reactor);
+            runtime.run(|cx| test(cx)).unwrap().unwrap();
+        }
+    }
+}
+
+/// Whether a call was cancelled. Any other error fails the test.
+#[track_caller]
+pub(crate) fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
+    trial: &Trial,
+    result: &Result<T, E>,
+) -> bool {
+    match result {
+        Ok(_) => false,
+        Err(error) => {
+            assert!(error.cancelled().is_some(), "it failed: {error:?}");
+            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
+            true
+        }
+    }
+}
+
+/// The error of what was to fail, but not for a cancellation.
+pub(crate) trait Failed {
+    fn failed(self) -> std::io::Error;
+}
+
+impl<T: std::fmt::Debug> Failed for Result<T, Error> {
+    #[track_caller]
+    fn failed(self) -> std::io::Error {
+        self.expect_err("it was to fail").into_failed().expect("it was not cancelled")
+    }
+}
+
+/// A resolver that knows one name, and takes its time.
+pub(crate) struct Slow(pub(crate) &'static str, pub(crate) Vec<SocketAddr>);
+
+impl Resolve for Slow {
+    fn resolve(&self, cx: &mut Cx, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        cx.sleep(SHORT)?;
+        if host != self.0 {
+            let message = format!("resolve {host:?}: I only know {}", self.0);
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, message).into());
+        }
+        let with_port = |address: &SocketAddr| SocketAddr::new(address.ip(), port);
+        Ok(self.1.iter().map(with_port).collect())
+    }
+}
+
+pub(crate) const SHORT: Duration = Duration::from_millis(1);
+
+pub(crate) fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// Runs this test binary again, with only the test `name`, which finds `name` in the environment. For what
+/// cannot share a process with other tests.
+#[track_caller]
+pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
+    const VARIABLE: &str = "CONBRIO_TEST_CHILD";
+    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
+        return test();
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, name)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{name} in its own process: {}\n{text}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
