@@ -6,7 +6,7 @@
 //! after [`POLL_INTERVAL`] picks at the latest, so that busy tasks cannot starve them.
 
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conbrio_reactor::Timeout;
 use crossbeam_deque::Steal;
@@ -24,8 +24,6 @@ const POLL_INTERVAL: u32 = 61;
 /// How many turns ahead cells and stacks are fetched: the stack's address is in the cell.
 const PREFETCH_CELL: usize = 8;
 const PREFETCH_STACK: usize = 4;
-/// How often an idle worker looks around before it sleeps, if others are awake.
-const SEARCH_ROUNDS: u32 = 40;
 /// Pauses between two looks of a search.
 const SPINS_PER_ROUND: u32 = 50;
 /// The sentinel's naps: the first, and the longest.
@@ -258,33 +256,36 @@ impl Worker {
         any
     }
 
-    /// Looks for children of others; `true` if there is something to run now.
+    /// Looks for children of others, and whether one of them wakes a task here; `true` if there is something
+    /// to run now.
     fn search(&self) -> bool {
         let workers = self.shared().workers();
         if workers == 1 {
             return false;
         }
         let crew = &self.shared().crew;
-        // At most half of the workers search: more of them only disturb each other.
-        if crew.searching.load(Ordering::Relaxed) * 2 >= workers {
-            return false;
+        // At most half of the workers steal: more of them only disturb each other. The rest watch the inbox:
+        // whoever has just woken a task elsewhere is about to hear from it.
+        let steals = crew.searching.load(Ordering::Relaxed) * 2 < workers;
+        if steals {
+            crew.searching.fetch_add(1, Ordering::SeqCst);
         }
-        crew.searching.fetch_add(1, Ordering::SeqCst);
-        let mut found = false;
-        for _ in 0..SEARCH_ROUNDS {
-            found = self.steal();
+        let deadline = self.patience.deadline(self.reactor.in_flight());
+        let mut found;
+        loop {
+            found = steals && self.steal();
             if found || !self.remote().inbox.is_empty() || self.shared().is_stopping() {
                 break;
             }
             // Nobody who could hand over work is awake.
-            if crew.sleeping.load(Ordering::Relaxed) + 1 >= workers {
+            if crew.sleeping.load(Ordering::Relaxed) + 1 >= workers || Instant::now() >= deadline {
                 break;
             }
             for _ in 0..SPINS_PER_ROUND {
                 spin_loop();
             }
         }
-        let last = crew.searching.fetch_sub(1, Ordering::SeqCst) == 1;
+        let last = steals && crew.searching.fetch_sub(1, Ordering::SeqCst) == 1;
         if found && last {
             // The one that found something wakes the next: to take of the rest, or to be the sentinel in
             // its place.
@@ -378,7 +379,9 @@ impl Worker {
         if watched {
             self.sleep_watched(until_deadline);
         } else {
+            let began = Instant::now();
             self.sleep_as_sentinel(until_deadline);
+            self.patience.slept(began, !self.lies());
         }
         self.rise();
     }

@@ -10,6 +10,7 @@ mod instrumented;
 mod loom_tests;
 mod loop_;
 mod observer;
+mod patience;
 mod queue;
 mod quiet;
 mod runnable;

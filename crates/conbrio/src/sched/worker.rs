@@ -20,6 +20,7 @@ use crate::util::choices::Choices;
 use crate::util::rng::Rng;
 
 use super::alarm::NewAlarm;
+use super::patience::Patience;
 use super::queue::{ChildQueue, RunQueue};
 use super::runnable::{Runnable, RunnableRef};
 use super::shared::{Children, Remote, Shared, SharedOptions, Unstarted};
@@ -52,6 +53,7 @@ pub(crate) struct Worker {
     pub(super) seen_time_changes: Cell<u64>,
     /// How long this worker sleeps as the sentinel before it looks after the others.
     pub(super) watch: Cell<Duration>,
+    pub(super) patience: Patience,
     /// How many sleeps had ended, this worker's own included, when it last ended a nap as the sentinel.
     pub(super) seen_awakenings: Cell<u64>,
     /// Decides what is left open if the user gave a seed, or the run is simulated.
@@ -145,6 +147,7 @@ impl Worker {
             polled_at: Cell::new(0),
             seen_time_changes: Cell::new(0),
             watch: Cell::new(super::loop_::WATCH_MIN),
+            patience: Patience::new(),
             seen_awakenings: Cell::new(0),
             order: match &options.simulation {
                 Some(simulation) => Some(Arc::clone(&simulation.choices)),
