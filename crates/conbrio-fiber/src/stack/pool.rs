@@ -53,10 +53,20 @@ pub(super) struct Class {
     pub(super) idle: Vec<usize>,
     /// The first `clean` idle stacks hold no memory. 0 <= clean <= idle.len()
     pub(super) clean: usize,
+    /// The fewest idle stacks since `mark_unused`. 0 <= least_idle <= idle.len()
+    least_idle: usize,
+    /// So many, the first ones, are to be trimmed, as far as they are still idle.
+    marked: usize,
     /// Slots guarded so far, in all slabs.
     carved: usize,
     /// Index into `StackPool::slabs` of the slab that is being carved.
     slab: Option<usize>,
+}
+
+impl Class {
+    fn surplus(&self, kept: usize) -> usize {
+        self.idle.len().saturating_sub(kept)
+    }
 }
 
 /// A snapshot of a [`StackPool`].
@@ -119,6 +129,7 @@ impl StackPool {
             return self.acquire_cold(class_shift);
         };
         class.clean = class.clean.min(class.idle.len());
+        class.least_idle = class.least_idle.min(class.idle.len());
         Ok(self.stack(base, class_shift))
     }
 
@@ -146,9 +157,47 @@ impl StackPool {
         for class_shift in CLASS_SHIFT_MIN..=CLASS_SHIFT_MAX {
             let geometry = self.geometry(class_shift);
             let class = &mut self.classes[class_index(class_shift)];
-            bytes += trim::trim(class, geometry, self.options.idle_stacks_max);
+            bytes +=
+                trim::drop_surplus(class, geometry, class.surplus(self.options.idle_stacks_max));
+            bytes += trim::shorten(class, geometry);
         }
         bytes
+    }
+
+    /// For programs that go on: marks the surplus of stacks that were not used since the last call, for
+    /// [`trim_marked`](StackPool::trim_marked). Called about once a second, it spares what the busiest moment of
+    /// that second has used.
+    pub fn mark_unused(&mut self) {
+        for class in &mut self.classes {
+            class.marked = class.least_idle.min(class.surplus(self.options.idle_stacks_max));
+            class.least_idle = class.idle.len();
+        }
+    }
+
+    /// Gives the memory of marked stacks back to the system, of `stacks_max` at a time: a thousand take about
+    /// half a millisecond. Returns whether there are more.
+    pub fn trim_marked(&mut self, stacks_max: usize) -> bool {
+        let mut left = stacks_max;
+        for class_shift in CLASS_SHIFT_MIN..=CLASS_SHIFT_MAX {
+            let geometry = self.geometry(class_shift);
+            let class = &mut self.classes[class_index(class_shift)];
+            let marked = class.marked.min(class.idle.len());
+            let clean = class.clean;
+            trim::drop_surplus(class, geometry, marked.min(clean.saturating_add(left)));
+            left -= class.clean - clean;
+            if class.clean < marked {
+                return true;
+            }
+            class.marked = 0;
+        }
+        false
+    }
+
+    /// Whether there are more idle stacks with memory than [`trim`](StackPool::trim) keeps.
+    #[must_use]
+    pub fn has_surplus(&self) -> bool {
+        let kept = self.options.idle_stacks_max;
+        self.classes.iter().any(|class| class.surplus(kept) > class.clean)
     }
 
     /// What the pool holds at the moment.

@@ -9,32 +9,34 @@ use std::ptr;
 use super::pool::Class;
 use super::slab::{Geometry, page_bytes, slot_end};
 
-/// Trims one size class and returns how many bytes went back to the system.
-pub(super) fn trim(class: &mut Class, geometry: Geometry, idle_stacks_max: usize) -> usize {
-    let surplus = class.idle.len().saturating_sub(idle_stacks_max);
-    let (dropped, kept) = class.idle.split_at_mut(surplus);
+/// Gives back the memory of the first `surplus` idle stacks, which have been idle for longest. Returns how many
+/// bytes went back to the system.
+pub(super) fn drop_surplus(class: &mut Class, geometry: Geometry, surplus: usize) -> usize {
+    if class.clean >= surplus {
+        return 0;
+    }
+    let dirty = &mut class.idle[class.clean..surplus];
+    // Among stacks without memory the order makes no difference to whoever gets them, and in order of
+    // addresses neighbours share a call.
+    dirty.sort_unstable();
     let mut bytes = 0;
-    if class.clean < dropped.len() {
-        let dirty = &mut dropped[class.clean..];
-        // Among stacks without memory the order makes no difference to whoever gets them, and
-        // in order of addresses neighbours share a call.
-        dirty.sort_unstable();
-        for run in
-            dirty.chunk_by(|low, high| slot_end(*low) + geometry.stride_bytes() == slot_end(*high))
-        {
-            let start = slot_end(run[0]) - geometry.stack_bytes;
-            bytes += discard(start, slot_end(run[run.len() - 1]));
-        }
-        class.clean = surplus;
+    for run in
+        dirty.chunk_by(|low, high| slot_end(*low) + geometry.stride_bytes() == slot_end(*high))
+    {
+        let start = slot_end(run[0]) - geometry.stack_bytes;
+        bytes += discard(start, slot_end(run[run.len() - 1]));
     }
-    // Of the others one deep call may have left a whole stack behind.
-    let never_touched = class.clean - surplus.min(class.clean);
-    let deep_bytes = geometry.stack_bytes.saturating_sub(KEPT_BYTES);
-    for base in &kept[never_touched..] {
-        let start = slot_end(*base) - geometry.stack_bytes;
-        bytes += discard(start, start + deep_bytes);
-    }
+    class.clean = surplus;
     bytes
+}
+
+/// Gives back what one deep call may have left of a whole stack, of all idle ones. Returns how many bytes went
+/// back to the system.
+pub(super) fn shorten(class: &Class, geometry: Geometry) -> usize {
+    let deep_bytes = geometry.stack_bytes.saturating_sub(KEPT_BYTES);
+    let starts =
+        class.idle[class.clean..].iter().map(|base| slot_end(*base) - geometry.stack_bytes);
+    starts.map(|start| discard(start, start + deep_bytes)).sum()
 }
 
 /// Discards the pages in `start..end` and returns how many bytes of memory they held.

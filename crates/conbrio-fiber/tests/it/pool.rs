@@ -147,6 +147,35 @@ fn trim_gives_the_memory_of_surplus_stacks_back() {
 }
 
 #[test]
+fn what_was_not_used_between_two_calls_is_given_back() {
+    let mut pool = StackPool::new(PoolOptions::default().idle_stacks_max(10)).unwrap();
+    let used_at_once = |pool: &mut StackPool, count| {
+        let stacks: Vec<Stack> = (0..count).map(|_| pool.acquire(64 << 10).unwrap()).collect();
+        stacks.iter().for_each(|stack| touch(stack, 8 << 10));
+        stacks.into_iter().for_each(|stack| pool.release(stack));
+    };
+    let tidy_up = |pool: &mut StackPool, stacks_max| {
+        pool.mark_unused();
+        let mut rounds = 1;
+        while pool.trim_marked(stacks_max) {
+            rounds += 1;
+        }
+        rounds
+    };
+    assert!(!pool.has_surplus());
+    used_at_once(&mut pool, 500);
+    assert_eq!(tidy_up(&mut pool, 150), 1, "all of them were used");
+    used_at_once(&mut pool, 100);
+    assert_eq!(tidy_up(&mut pool, 150), 3, "four hundred were not");
+    assert!(pool.has_surplus(), "the hundred are kept for now");
+    assert_eq!(tidy_up(&mut pool, 150), 1);
+    assert!(!pool.has_surplus());
+    // Ten hold two pages each, and nothing of that is deep.
+    assert_eq!(pool.trim(), 0);
+    used_at_once(&mut pool, 500);
+}
+
+#[test]
 fn trim_gives_back_the_deep_end_of_stacks_it_keeps() {
     let mut pool = pool();
     let stack = pool.acquire(4 << 20).unwrap();

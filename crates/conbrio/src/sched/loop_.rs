@@ -26,6 +26,10 @@ const PREFETCH_CELL: usize = 8;
 const PREFETCH_STACK: usize = 4;
 /// Pauses between two looks of a search.
 const SPINS_PER_ROUND: u32 = 50;
+/// After about this time without use the memory of a stack is given back.
+const UNUSED_FOR: Duration = Duration::from_secs(1);
+/// Half a millisecond's work.
+const STACKS_AT_ONCE: usize = 1024;
 /// The sentinel's naps: the first, and the longest.
 pub(super) const WATCH_MIN: Duration = Duration::from_micros(100);
 const WATCH_MAX: Duration = Duration::from_millis(10);
@@ -351,6 +355,7 @@ impl Worker {
     fn sleep(&self) {
         let shared = self.shared();
         let remote = self.remote();
+        let nap = self.tidy_up();
         let watched = shared.quiet.is_watched();
         let next = if watched {
             let earliest = self.next_deadline();
@@ -380,10 +385,29 @@ impl Worker {
             self.sleep_watched(until_deadline);
         } else {
             let began = Instant::now();
-            self.sleep_as_sentinel(until_deadline);
+            self.sleep_as_sentinel(earlier(until_deadline, nap));
             self.patience.slept(began, !self.lies());
         }
         self.rise();
+    }
+
+    /// Gives back memory of stacks that were not used for a while; a worker that is about to sleep has the time.
+    /// Returns for how long it may sleep until it has to look after the rest, or else a program that is idle
+    /// from now on would keep what its busiest moment has used.
+    fn tidy_up(&self) -> Option<Duration> {
+        let mut stacks = self.stacks().borrow_mut();
+        if !stacks.has_surplus() {
+            return None;
+        }
+        let now = Instant::now();
+        if now.saturating_duration_since(self.tidied_up_at.get()) >= UNUSED_FOR {
+            self.tidied_up_at.set(now);
+            stacks.mark_unused();
+        }
+        if stacks.trim_marked(STACKS_AT_ONCE) {
+            return Some(Duration::ZERO);
+        }
+        stacks.has_surplus().then_some(UNUSED_FOR)
     }
 
     /// The end of a sleep; it is here that a worker stops while a deadlock is reported.
@@ -443,7 +467,7 @@ impl Worker {
         if is_sentinel {
             let nap = if others_work { self.watch.get() } else { WATCH_MAX };
             self.watch.set((nap * 2).min(WATCH_MAX));
-            timeout = Some(timeout.map_or(nap, |t| t.min(nap)));
+            timeout = earlier(timeout, Some(nap));
         }
         let any = self.poll(timeout.map_or(Timeout::Never, timeout_of));
         if is_sentinel {
@@ -472,6 +496,10 @@ impl Worker {
             self.children.push(child);
         }
     }
+}
+
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }
 
 fn timeout_of(duration: Duration) -> Timeout {

@@ -7,7 +7,7 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conbrio_fiber::{PoolOptions, StackPool};
 use conbrio_reactor::{Completion, Outcome, Reactor};
@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     /// How long this worker sleeps as the sentinel before it looks after the others.
     pub(super) watch: Cell<Duration>,
     pub(super) patience: Patience,
+    /// When the stacks were last looked through for memory to give back.
+    pub(super) tidied_up_at: Cell<Instant>,
     /// How many sleeps had ended, this worker's own included, when it last ended a nap as the sentinel.
     pub(super) seen_awakenings: Cell<u64>,
     /// Decides what is left open if the user gave a seed, or the run is simulated.
@@ -148,6 +150,7 @@ impl Worker {
             seen_time_changes: Cell::new(0),
             watch: Cell::new(super::loop_::WATCH_MIN),
             patience: Patience::new(),
+            tidied_up_at: Cell::new(Instant::now()),
             seen_awakenings: Cell::new(0),
             order: match &options.simulation {
                 Some(simulation) => Some(Arc::clone(&simulation.choices)),

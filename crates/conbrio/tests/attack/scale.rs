@@ -155,6 +155,17 @@ fn a_hundred_thousand_tasks_fit() {
                 Ok(())
             });
             flatten(outcome).unwrap();
+            // Idle stacks are given back when they were not used for a second.
+            let mut left = u64::MAX;
+            for _ in 0..40 {
+                left = resident_bytes().saturating_sub(before) / TASKS;
+                if left < 2_000 {
+                    break;
+                }
+                // tidy: allow(sleep) time without use is what makes memory go back
+                cx.sleep(Duration::from_millis(250)).unwrap();
+            }
+            assert!(left < 2_000, "{left} bytes each after they have ended");
         });
     });
     outcome.assert_survived();
