@@ -162,7 +162,7 @@ fn a_hundred_thousand_tasks_fit() {
                 if left < 2_000 {
                     break;
                 }
-                // tidy: allow(sleep) time without use is what makes memory go back
+                // Time without use is what makes memory go back.
                 cx.sleep(Duration::from_millis(250)).unwrap();
             }
             assert!(left < 2_000, "{left} bytes each after they have ended");
