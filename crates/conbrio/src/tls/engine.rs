@@ -44,6 +44,11 @@ pub(super) fn handshake(cx: &mut Cx, wire: &mut impl Wire) -> Result<(), Error> 
         return Ok(());
     }
     wire.alone(cx, |cx, wire| {
+        // Another task has done it meanwhile. What is unsent by now is data, and a matter of whoever writes it,
+        // who may wait until the peer reads, which may wait until we read.
+        if wire.session().negotiated().is_some() {
+            return Ok(());
+        }
         loop {
             match wire.session().next_of_handshake(cx)? {
                 Next::Nothing => return Ok(()),

@@ -18,8 +18,12 @@ fn noise(len: usize, seed: u8) -> Vec<u8> {
 
 /// About a megabyte there and back, in two tasks, while two more would do the handshake.
 fn exchange<S: Split + Send>(cx: &mut Cx, transport: (S, S)) {
+    exchange_chunks(cx, transport, 30);
+}
+
+fn exchange_chunks<S: Split + Send>(cx: &mut Cx, transport: (S, S), chunks: usize) {
     let (mut client, server) = attach(transport);
-    let data = &noise(30 * 32 * 1024, 3);
+    let data = &noise(chunks * 32 * 1024, 3);
     let mut received = Vec::new();
     cx.nursery(|cx, n| -> std::io::Result<()> {
         n.spawn(|cx| echo(cx, server));
@@ -73,6 +77,16 @@ fn a_stream_over_a_stream() {
         let (near, far) = attach(attach(attach(streams::duplex())));
         exchange(cx, (near, far));
     });
+}
+
+// The half that comes second to the handshake does not wait until the other has sent its data.
+#[test]
+fn a_half_that_finds_the_handshake_done_reads_at_once() {
+    for seed in 0..40 {
+        conbrio::testing::Builder::new().workers(2).seed(seed).run(|cx| {
+            exchange_chunks(cx, attach(streams::lockstep_duplex()), 2);
+        });
+    }
 }
 
 // The half to write to does the whole handshake if nobody reads.
