@@ -33,6 +33,7 @@ fn labelled(pool: &mut StackPool, bytes: usize, name: &'static str) -> Stack {
     stack
 }
 
+// spec: S66
 #[test]
 fn an_overflow_names_the_task_and_its_stack_size() {
     child::run("overflow::an_overflow_names_the_task_and_its_stack_size", || {

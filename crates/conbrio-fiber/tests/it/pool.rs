@@ -220,6 +220,7 @@ fn is_writable(address: usize) -> bool {
     }
 }
 
+// spec: S63
 #[test]
 fn a_hundred_thousand_stacks_cost_little_until_they_are_touched() {
     let test = "pool::a_hundred_thousand_stacks_cost_little_until_they_are_touched";
