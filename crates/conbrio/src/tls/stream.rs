@@ -26,7 +26,7 @@ use crate::task::Cx;
 /// [`finish`](HalfClose::finish), or `end_write` and read to the end.
 ///
 /// Many programs that speak HTTP do not do that, because HTTP says by itself how long its messages are:
-/// see [`https_compatible`](super::ConnectorBuilder::https_compatible).
+/// see [`https_compatible`](super::Connector::https_compatible).
 ///
 /// # Two tasks
 ///

@@ -13,10 +13,10 @@ use crate::net::ToAddrs;
 use crate::net::addrs::none_of_use;
 use crate::task::Cx;
 
-/// Listens at all of the addresses: a listener for each, for [`serve`](super::serve()). For options see
+/// Listens at all of the addresses: a listener for each, for [`serve`](crate::net::serve()). For options see
 /// [`ListenOptions::listen`].
 ///
-/// For a name with several addresses, and for [`Wildcard`](super::Wildcard), which is every address of this
+/// For a name with several addresses, and for [`Wildcard`](crate::net::Wildcard), which is every address of this
 /// machine. Addresses of a family that the machine does not have are left out, if another one is left.
 /// Listeners whose port is 0 get the same port, chosen by the system. Those for IPv6 do not hear IPv4.
 ///
@@ -28,7 +28,7 @@ use crate::task::Cx;
 ///
 /// What was wrong with the first address at which listening was impossible, most often `AddrInUse`; the
 /// others have been closed then. If the machine has none of the families,
-/// [all errors](super::AddressErrors).
+/// [all errors](crate::net::AddressErrors).
 ///
 /// # Examples
 ///
