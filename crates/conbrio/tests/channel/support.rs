@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) use crate::trial::was_cancelled;
 use conbrio::channel::{RecvError, TryRecvError, TrySendError};
 use conbrio::prelude::*;
 use conbrio::testing::{Builder, CancelPoints, Trial};
@@ -28,22 +29,6 @@ pub(crate) fn at_every_point(points_min: usize, body: impl Fn(&mut Cx, &Trial) +
             let builder = Builder::new().workers(workers).seed(seed);
             let points = CancelPoints::new().simulated(builder).run(&body);
             assert!(points >= points_min, "{points} points: it did not wait where it was to wait");
-        }
-    }
-}
-
-/// Whether a call was cancelled. Any other error fails the test.
-#[track_caller]
-pub(crate) fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
         }
     }
 }

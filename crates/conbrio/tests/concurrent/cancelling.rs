@@ -1,5 +1,6 @@
 //! N17: each combinator, cancelled at every point at which it can see that.
 
+use crate::trial::was_cancelled;
 use std::sync::Mutex;
 
 use conbrio::concurrent::{Pool, Restart, Schedule, Supervisor, SupervisorError};
@@ -13,22 +14,6 @@ use super::support::{Fault, Running, ms};
 fn at_every_point(points: usize, body: impl FnMut(&mut Cx, &Trial) + Send) {
     let passed = cancel_at_every_checkpoint(body);
     assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
-}
-
-/// Whether it was cancelled. Any other failure fails the test.
-#[track_caller]
-fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
-        }
-    }
 }
 
 /// Takes a millisecond, and notes when it is done.

@@ -2,6 +2,9 @@
 //!
 //! Most tests run in a simulation, many of them in many orders.
 
+#[path = "../common/trial.rs"]
+mod trial;
+
 mod cancelling;
 mod first_ok;
 mod generate;

@@ -1,5 +1,8 @@
 //! Files: real ones, on both reactors, and in simulated runs.
 
+#[path = "../common/alone.rs"]
+mod alone;
+
 mod atomic;
 mod attributes;
 mod cancel;

@@ -1,5 +1,6 @@
 //! What the suites share.
 
+pub(crate) use crate::alone::in_a_process_of_its_own;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -107,26 +108,4 @@ pub(crate) fn rounds(few: usize, many: usize) -> usize {
 /// How many descriptors this process has.
 pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Runs this test binary again, with only the test `name`, which finds `name` in the environment. For what
-/// cannot share a process with other tests.
-#[track_caller]
-pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
-    const VARIABLE: &str = "CONBRIO_TEST_CHILD";
-    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
-        return test();
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(VARIABLE, name)
-        .output()
-        .unwrap();
-    let (out, err) = (&output.stdout, &output.stderr);
-    let text = format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err));
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{name} in its own process: {}\n{text}",
-        output.status
-    );
 }

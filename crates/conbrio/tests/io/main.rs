@@ -1,6 +1,9 @@
 //! Bytes over TCP, the traits for them, and signals. Every suite runs on one worker and on
 //! two, on epoll and on io_uring.
 
+#[path = "../common/alone.rs"]
+mod alone;
+
 mod accept;
 mod adapter;
 mod bytes;

@@ -1,5 +1,6 @@
 //! What the suites share.
 
+pub(crate) use crate::alone::in_a_process_of_its_own;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,28 +114,6 @@ where
 /// Bytes that show where they were lost, doubled or exchanged.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
-}
-
-/// Runs this test binary again, with only the test `name`, which finds `name` in the environment. For what
-/// cannot share a process with other tests.
-#[track_caller]
-pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
-    const VARIABLE: &str = "CONBRIO_TEST_CHILD";
-    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
-        return test();
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(VARIABLE, name)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{name} in its own process: {}\n{text}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// Spins until `flag` is set by a task on another worker.

@@ -1,5 +1,12 @@
 //! The kit for users' tests, and with it: every public function that waits, cancelled at every point.
 
+#[path = "../common/alone.rs"]
+mod alone;
+#[path = "../common/beside.rs"]
+mod beside;
+#[path = "../common/trial.rs"]
+mod trial;
+
 mod cancel_points;
 mod checkpoints;
 mod leaks;

@@ -1,6 +1,11 @@
 //! Names, connecting to many addresses, listening at many, serving: in simulated runs where time or the
 //! network has to misbehave, and with real sockets where the system has a say.
 
+#[path = "../common/alone.rs"]
+mod alone;
+#[path = "../common/trial.rs"]
+mod trial;
+
 mod support;
 
 #[cfg(feature = "hickory")]

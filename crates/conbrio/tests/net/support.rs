@@ -1,12 +1,13 @@
 //! What the suites share.
 
+pub(crate) use crate::alone::in_a_process_of_its_own;
+pub(crate) use crate::trial::was_cancelled;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use conbrio::io::Error;
 use conbrio::net::Resolve;
 use conbrio::prelude::*;
-use conbrio::testing::Trial;
 use conbrio::{Builder, Reactor};
 
 /// The result of everything in these tests.
@@ -26,22 +27,6 @@ pub(crate) fn on_workers(test: impl Fn(&mut Cx) -> Io + Send + Sync) {
         for workers in [1, 2] {
             let runtime = Builder::new().workers(workers).reactor(reactor);
             runtime.run(|cx| test(cx)).unwrap().unwrap();
-        }
-    }
-}
-
-/// Whether a call was cancelled. Any other error fails the test.
-#[track_caller]
-pub(crate) fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
         }
     }
 }
@@ -81,26 +66,4 @@ pub(crate) fn millis(count: u64) -> Duration {
 
 pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
-}
-
-/// Runs this test binary again, with only the test `name`, which finds `name` in the environment. For what
-/// cannot share a process with other tests.
-#[track_caller]
-pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
-    const VARIABLE: &str = "CONBRIO_TEST_CHILD";
-    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
-        return test();
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(VARIABLE, name)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{name} in its own process: {}\n{text}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

@@ -1,5 +1,10 @@
 //! Programs, pipes, descriptors of any kind, and signals. Real ones: nothing here is simulated.
 
+#[path = "../common/beside.rs"]
+mod beside;
+#[path = "../common/trial.rs"]
+mod trial;
+
 mod ctrl_c;
 mod descriptors;
 mod ending;

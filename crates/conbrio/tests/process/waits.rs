@@ -1,6 +1,8 @@
 //! N17: every function here that waits, cancelled at every point at which it can see that. With real
 //! descriptors and programs: what is lost is waited for in vain, so there is a limit, which fails the test.
 
+use crate::beside::beside;
+use crate::trial::was_cancelled;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -26,36 +28,6 @@ fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) {
         drop(in_time);
     });
     assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
-}
-
-/// Whether a call was cancelled. Any other error fails the test.
-#[track_caller]
-fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
-        }
-    }
-}
-
-/// Runs `body` beside a child.
-#[track_caller]
-fn beside<'env, R>(
-    cx: &mut Cx,
-    child: impl FnOnce(&mut Cx) -> std::io::Result<()> + Send + 'env,
-    body: impl FnOnce(&mut Cx) -> R,
-) -> R {
-    let outcome = cx.nursery(|cx, n| -> std::io::Result<R> {
-        n.spawn(child);
-        Ok(body(cx))
-    });
-    outcome.expect("the child does not fail")
 }
 
 /// Writes a byte when all has come to rest.

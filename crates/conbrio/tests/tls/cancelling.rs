@@ -1,5 +1,6 @@
 //! Each call, cancelled at every point at which it can see that: no byte is lost, doubled or corrupted.
 
+use crate::trial::was_cancelled;
 use conbrio::io::{Error, HalfClose, Read, Split, Write};
 use conbrio::net::TcpListener;
 use conbrio::prelude::*;
@@ -10,22 +11,6 @@ use conbrio::tls::{TlsListener, TlsStream};
 use crate::support::{
     HOST, acceptor, attach, both, cancel_at_rest, connector, failed, on_workers, shake,
 };
-
-/// Whether a call was cancelled. Any other error fails the test.
-#[track_caller]
-fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
-        }
-    }
-}
 
 #[track_caller]
 fn simulated(points: usize, body: impl FnMut(&mut Cx, &Trial) + Send) {

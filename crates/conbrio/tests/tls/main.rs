@@ -1,5 +1,8 @@
 //! TLS over streams in memory, over connections, and against other programs.
 
+#[path = "../common/trial.rs"]
+mod trial;
+
 mod cancelling;
 mod conformance;
 mod duplex;

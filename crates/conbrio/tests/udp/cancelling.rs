@@ -1,5 +1,6 @@
 //! N17: every call on a UDP socket that waits, cancelled at every point at which it can see that.
 
+use crate::trial::was_cancelled;
 use std::time::Duration;
 
 use conbrio::io::Error;
@@ -25,20 +26,6 @@ fn cancelled_everywhere(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + S
         assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
     }
     cancel_at_every_checkpoint(body);
-}
-
-fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
-        }
-    }
 }
 
 // N17: net::UdpSocket::{recv_batch, recv_segments, peek}, net::UdpOptions::bind

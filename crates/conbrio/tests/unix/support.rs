@@ -1,5 +1,8 @@
 //! What the suites share.
 
+pub(crate) use crate::alone::in_a_process_of_its_own;
+pub(crate) use crate::beside::beside;
+pub(crate) use crate::trial::was_cancelled;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,7 +10,7 @@ use std::time::Duration;
 use conbrio::net::{UnixListener, UnixStream};
 use conbrio::prelude::*;
 use conbrio::testing::{CancelPoints, Trial};
-use conbrio::{Builder, MaybeCancelled, Reactor};
+use conbrio::{Builder, Reactor};
 
 /// Runs a test on one worker, and on two, on each reactor that the machine has.
 #[track_caller]
@@ -47,36 +50,6 @@ pub(crate) fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) 
     }
 }
 
-/// Whether a call was cancelled. Any other error fails the test.
-#[track_caller]
-pub(crate) fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
-        }
-    }
-}
-
-/// Runs `body` beside a child.
-#[track_caller]
-pub(crate) fn beside<'env, R>(
-    cx: &mut Cx,
-    child: impl FnOnce(&mut Cx) -> std::io::Result<()> + Send + 'env,
-    body: impl FnOnce(&mut Cx) -> R,
-) -> R {
-    let outcome = cx.nursery(|cx, n| -> std::io::Result<R> {
-        n.spawn(child);
-        Ok(body(cx))
-    });
-    outcome.expect("the child does not fail")
-}
-
 /// A folder of its own for a test, gone with it.
 pub(crate) struct Folder(PathBuf);
 
@@ -112,28 +85,6 @@ pub(crate) fn connection(cx: &mut Cx, path: &Path) -> (UnixListener, UnixStream,
 /// Bytes that show where they were lost, doubled or exchanged.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
-}
-
-/// Runs this test binary again, with only the test `name`, which finds `name` in the environment. For what
-/// counts things of the whole process.
-#[track_caller]
-pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
-    const VARIABLE: &str = "CONBRIO_TEST_CHILD";
-    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
-        return test();
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(VARIABLE, name)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{name} in its own process: {}\n{text}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// How many descriptors this process has.

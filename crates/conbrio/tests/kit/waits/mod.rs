@@ -13,6 +13,8 @@ mod sockets;
 mod tasks;
 mod time;
 
+use crate::beside::beside;
+use crate::trial::was_cancelled;
 use std::time::Duration;
 
 use conbrio::prelude::*;
@@ -20,22 +22,6 @@ use conbrio::testing::{CancelPoints, Trial, cancel_at_every_checkpoint};
 
 const SHORT: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
-
-/// Whether a call was cancelled. Any other error fails the test.
-#[track_caller]
-fn was_cancelled<T, E: MaybeCancelled + std::fmt::Debug>(
-    trial: &Trial,
-    result: &Result<T, E>,
-) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(error) => {
-            assert!(error.cancelled().is_some(), "it failed: {error:?}");
-            assert!(trial.is_cancelled(), "nobody has cancelled it: {error:?}");
-            true
-        }
-    }
-}
 
 /// In simulated time. The trial must have had at least `points` points.
 #[track_caller]
@@ -57,20 +43,6 @@ fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) {
         drop(in_time);
     });
     assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
-}
-
-/// Runs `body` beside a child.
-#[track_caller]
-fn beside<'env, R>(
-    cx: &mut Cx,
-    child: impl FnOnce(&mut Cx) -> std::io::Result<()> + Send + 'env,
-    body: impl FnOnce(&mut Cx) -> R,
-) -> R {
-    let outcome = cx.nursery(|cx, n| -> std::io::Result<R> {
-        n.spawn(child);
-        Ok(body(cx))
-    });
-    outcome.expect("the child does not fail")
 }
 
 /// Bytes that show where they were lost, doubled or exchanged; all of them letters and line feeds.
