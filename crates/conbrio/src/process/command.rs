@@ -162,8 +162,9 @@ impl Command {
 
     /// What ends it when what runs it is cancelled or fails, instead of `SIGTERM` and `SIGKILL`.
     ///
-    /// It runs shielded, and is cancelled when the program has ended. It may return before that: the program
-    /// is then waited for, however long it takes. If it fails or panics, the program is killed.
+    /// It runs shielded, and is cancelled when the program has ended. It may return before that: the input of
+    /// the program ends then, and it is waited for, however long it takes. If this fails or panics, the program
+    /// is killed.
     ///
     /// # Examples
     ///

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Process;
-use crate::io::Error;
+use super::{Child, Process};
+use crate::io::{Error, PipeWriter};
 use crate::nursery::NurseryError;
 use crate::signal::Signal;
 use crate::task::Cx;
@@ -32,12 +32,12 @@ impl Default for Ending {
 }
 
 impl Ending {
-    /// Ends the process and reaps it, hidden from all cancellations.
+    /// Ends the process and reaps it, hidden from all cancellations; closes its streams.
     ///
     /// # Errors
     ///
     /// That of the user's own way; the process has been killed then.
-    pub(super) fn apply(&self, cx: &mut Cx, process: &Process) -> io::Result<()> {
+    pub(super) fn apply(&self, cx: &mut Cx, child: &mut Child) -> io::Result<()> {
         /// Whatever has come between, also a panic, or that no descriptor was left to wait with.
         struct Reap<'a>(&'a Process);
         impl Drop for Reap<'_> {
@@ -45,30 +45,45 @@ impl Ending {
                 self.0.kill_and_reap();
             }
         }
+        let Child { process, stdin, stdout, stderr } = child;
+        // It must not wait for somebody to read.
+        (*stdout, *stderr) = (None, None);
         let _reap = Reap(process);
         cx.shield(|cx| match self {
             Ending::Terminate(grace) => {
-                terminate(cx, process, *grace);
+                terminate(cx, process, *grace, stdin);
                 Ok(())
             }
-            Ending::Custom(hook) => custom(cx, process, &**hook),
+            Ending::Custom(hook) => custom(cx, process, &**hook, stdin),
         })
     }
 }
 
-fn terminate(cx: &mut Cx, process: &Process, grace: Duration) {
+fn terminate(cx: &mut Cx, process: &Process, grace: Duration, stdin: &mut Option<PipeWriter>) {
     // What fails here is left to whoever kills and reaps at the end.
-    let has_ended = process.signal_group(Signal::TERMINATE).is_ok()
-        && matches!(cx.move_on_after(grace, |cx| process.wait(cx)), Ok(Some(_)));
+    let was_asked = process.signal_group(Signal::TERMINATE).is_ok();
+    // Not before: a program must not take an input that was cut off for one that was complete.
+    *stdin = None;
+    let has_ended =
+        was_asked && matches!(cx.move_on_after(grace, |cx| process.wait(cx)), Ok(Some(_)));
     if !has_ended && process.signal_group(Signal::KILL).is_ok() {
         let _ = process.wait(cx);
     }
 }
 
 /// Runs the hook until it returns, or until the process has ended, which cancels it.
-fn custom(cx: &mut Cx, process: &Process, hook: &Hook) -> io::Result<()> {
+fn custom(
+    cx: &mut Cx,
+    process: &Process,
+    hook: &Hook,
+    stdin: &mut Option<PipeWriter>,
+) -> io::Result<()> {
     let outcome = cx.nursery(|cx, n| -> Result<(), Error> {
-        n.task("end a process").spawn(|cx| Ok(hook(cx, process)?));
+        n.task("end a process").spawn(|cx| {
+            hook(cx, process)?;
+            *stdin = None;
+            Ok(())
+        });
         process.wait(cx)?;
         n.cancel();
         Ok(())

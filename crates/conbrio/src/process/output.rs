@@ -114,9 +114,9 @@ pub(super) fn exchange(
     input: &[u8],
     limit: usize,
 ) -> Result<Collected, Error> {
-    let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (stdin, stdout, stderr) = streams;
-    let process = child.process();
+    let Child { stdin, stdout, stderr, process } = child;
+    let (stdout, stderr) = (stdout.take(), stderr.take());
+    let process = &*process;
     let collect = |cx: &mut Cx, stream| collect(cx, stream, limit, process.program());
     let outcome = cx.nursery(|cx, n| -> Result<Collected, Error> {
         let feeding = n.task("feed a program").spawn(|cx| feed(cx, stdin, input));
@@ -136,13 +136,16 @@ pub(super) fn exchange(
     }
 }
 
-/// Writes all, unless the program stops reading: that is its own affair.
-fn feed(cx: &mut Cx, stdin: Option<PipeWriter>, input: &[u8]) -> Result<(), Error> {
-    let Some(mut stdin) = stdin else { return Ok(()) };
-    match stdin.write_all(cx, input) {
-        Err(error) if error.kind() == Some(io::ErrorKind::BrokenPipe) => Ok(()),
-        written => Ok(written?),
+/// Writes all, unless the program stops reading: that is its own affair. Then the input ends, but not if
+/// this has failed: half of it must not look like all of it.
+fn feed(cx: &mut Cx, stdin: &mut Option<PipeWriter>, input: &[u8]) -> Result<(), Error> {
+    let Some(pipe) = stdin else { return Ok(()) };
+    match pipe.write_all(cx, input) {
+        Err(error) if error.kind() == Some(io::ErrorKind::BrokenPipe) => {}
+        written => written?,
     }
+    *stdin = None;
+    Ok(())
 }
 
 fn collect(

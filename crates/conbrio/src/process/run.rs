@@ -62,8 +62,9 @@ impl Command {
     ///
     /// When `body` has returned, the streams that it has left in the [`Child`] are closed. If it has failed or
     /// panicked, or the wait is cancelled, the program is ended: with `SIGTERM`, and `SIGKILL` after the
-    /// [`grace`](Command::grace), or as [`on_cancel`](Command::on_cancel) says. It has always been reaped when
-    /// this returns or unwinds.
+    /// [`grace`](Command::grace), or as [`on_cancel`](Command::on_cancel) says. The signal comes before the
+    /// end of the stream that is left in the `Child`, so that no program takes half of its input for all of it.
+    /// It has always been reaped when this returns or unwinds.
     ///
     /// # Cancellation
     ///
@@ -176,20 +177,22 @@ impl Command {
     ) -> Result<(R, ExitStatus), E> {
         let mut child = self.start(cx, default).map_err(&convert)?;
         let result = catch_unwind(AssertUnwindSafe(|| body(cx, &mut child)));
-        child.close_streams();
         let error = match result {
-            Ok(Ok(value)) => match child.wait(cx) {
-                Ok(status) => return Ok((value, status)),
-                Err(error) => convert(error),
-            },
+            Ok(Ok(value)) => {
+                child.close_streams();
+                match child.wait(cx) {
+                    Ok(status) => return Ok((value, status)),
+                    Err(error) => convert(error),
+                }
+            }
             Ok(Err(error)) => error,
             Err(payload) => {
                 // The panic is the first failure, and is what goes on.
-                swallow_panics(|| drop(self.ending.apply(cx, &child.process)));
+                swallow_panics(|| drop(self.ending.apply(cx, &mut child)));
                 resume_unwind(payload)
             }
         };
-        match self.ending.apply(cx, &child.process) {
+        match self.ending.apply(cx, &mut child) {
             // A failure counts for more than a cancellation, and of two failures the first one.
             Err(failure) if error.cancelled().is_some() => Err(convert(failure.into())),
             _ => Err(error),

@@ -1,6 +1,7 @@
 //! How programs end that should not go on: by deadlines, failures, panics.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -54,6 +55,52 @@ fn in_jumping_time(test: impl Fn(&mut Cx) + Send + Sync) {
         .clock(MockClock::new().autojump(Duration::ZERO))
         .run(|cx| test(cx))
         .unwrap();
+}
+
+/// What a program would read next from its standard input, when it has read all that is there: `WouldBlock`,
+/// or the end.
+fn end_of_input(id: u32) -> std::io::Result<usize> {
+    let input = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(format!("/proc/{id}/fd/0"));
+    let mut input = input?;
+    let mut buf = [0; 4096];
+    loop {
+        match input.read(&mut buf) {
+            Ok(length) if length > 0 => {}
+            end => return end,
+        }
+    }
+}
+
+/// A program must not take half of its input for all of it.
+#[test]
+fn a_program_is_asked_to_end_before_its_input_ends() {
+    in_jumping_time(|cx| {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sleeper = || {
+            let seen = Arc::clone(&seen);
+            let mut command = Command::new("sleep");
+            command.arg("1000").on_cancel(move |_cx, process| {
+                let end = end_of_input(process.id()).map_err(|error| error.kind());
+                seen.lock().unwrap().push(end);
+                process.kill()
+            });
+            command
+        };
+        let half = vec![b'x'; 1 << 20];
+        let outcome = cx.move_on_after(LONG, |cx| sleeper().input(half).output(cx));
+        assert!(outcome.unwrap().is_none());
+        let outcome = cx.move_on_after(LONG, |cx| -> std::io::Result<()> {
+            sleeper()
+                .stdin(Stdio::piped())
+                .run(cx, |cx, _| -> std::io::Result<()> { Ok(cx.sleep_forever()?) })?;
+            Ok(())
+        });
+        assert!(outcome.unwrap().is_none());
+        assert_eq!(*seen.lock().unwrap(), [Err(ErrorKind::WouldBlock); 2]);
+    });
 }
 
 // spec: test_subprocess.warn_on_cancel_SIGKILL_escalation
