@@ -178,9 +178,14 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
     {
         let (child, runnable) = self.make(options, f);
         if let Some(runnable) = runnable {
+            let worker =
+                Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self.shared()));
+            // Before others can poke it, because then it costs nothing.
+            if let Some(worker) = worker {
+                worker.settle_if_alone(child.task().runnable());
+            }
             self.group.add(child.task().branch());
-            match Worker::current().filter(|w| std::ptr::eq(&raw const **w.shared(), self.shared()))
-            {
+            match worker {
                 // SAFETY: unstarted, `Send`, and the task's own reference becomes the queue's.
                 Some(worker) => unsafe { worker.push_child(runnable) },
                 // SAFETY: as above.
@@ -205,6 +210,7 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         self.group.assert_same_runtime(worker);
         let (child, runnable) = self.make(options, f);
         if let Some(runnable) = runnable {
+            worker.settle(child.task().runnable());
             self.group.add(child.task().branch());
             worker.push_local_child(runnable);
         }

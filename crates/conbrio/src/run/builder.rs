@@ -381,6 +381,8 @@ impl Builder {
         // SAFETY: `outcome`, and what `main` borrows, stay until `work` has returned, when the task has
         // ended: the worker does not leave its loop before (it would abort).
         let task = unsafe { new_main(options, main, NonNull::from(&mut outcome)) };
+        // SAFETY: it was just made, and ends on this worker.
+        worker.settle(unsafe { task.as_ref() }.runnable());
         if self.deadlock_check || self.simulation.is_some() {
             let on_deadlock = OnDeadlock { main: task.cast(), describe, report };
             // SAFETY: the task's own reference stays until it has ended, on this worker; `describe` asks

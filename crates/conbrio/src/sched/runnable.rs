@@ -200,6 +200,13 @@ impl Runnable {
         let _ = self.attention.load(Ordering::SeqCst);
     }
 
+    /// As `settle_at`, for one that nobody can poke yet: whoever gets to know it later sees its home.
+    #[inline]
+    pub(super) fn settle_unseen_at(&self, home: NonNull<Remote>) {
+        debug_assert!(self.home.load(Ordering::Relaxed).is_null());
+        self.home.store(home.as_ptr(), Ordering::Release);
+    }
+
     /// Tells the runnable, from any thread, that the cancel tree above it has changed.
     ///
     /// # Safety

@@ -300,10 +300,22 @@ impl Worker {
         self.yielded.push(runnable);
     }
 
-    /// Queues a child that starts here, or the main task: its home is this worker.
+    /// Gives this worker to a task that nobody else knows of yet.
+    #[inline]
+    pub(crate) fn settle(&self, task: &Runnable) {
+        task.settle_unseen_at(NonNull::from(self.remote()));
+    }
+
+    /// As `settle`, if there is no other worker that might run it.
+    #[inline]
+    pub(crate) fn settle_if_alone(&self, task: &Runnable) {
+        if self.children.deque().is_none() {
+            self.settle(task);
+        }
+    }
+
+    /// Queues a child that starts here, or the main task: its home is this worker already.
     pub(crate) fn push_local_child(&self, runnable: NonNull<Runnable>) {
-        // SAFETY: the caller hands over a reference.
-        unsafe { runnable.as_ref() }.settle_at(NonNull::from(self.remote()));
         if self.shared.instruments().is_observed() {
             // SAFETY: as above.
             unsafe { self.shared.tell_spawned(runnable) };
