@@ -15,7 +15,7 @@ use crate::ci::target_dir;
 pub(crate) fn main(root: &Path, options: &[&str]) -> Result<(), String> {
     let group = options.iter().find(|word| **word != "--quick").copied().unwrap_or("all");
     let target = target_dir(root);
-    let mut own = vec!["build", "--release", "-p", "conbrio-benches"];
+    let mut own = vec!["build", "--release", "-p", "conbrio-benches", "--features", "tls"];
     own.extend(OWN.iter().flat_map(|binary| ["--bin", binary]));
     cargo(root, &own, &target)?;
 

@@ -4,6 +4,8 @@
 //! and is reported with the command that failed. A step that cannot run on this machine says so loudly
 //! when it is met and again at the end, because a skipped check proves nothing.
 
+mod memory;
+
 use crate::instructions::{self, Outcome};
 use crate::smoke::{self, Smoke};
 use crate::source::{self, Source};
@@ -65,7 +67,7 @@ const STEPS: &[Step] = &[
 
 /// Steps that run only when they are asked for by name.
 const EXTRA_STEPS: &[Step] =
-    &[Step { name: "asan", run: asan }, Step { name: "valgrind", run: valgrind }];
+    &[Step { name: "asan", run: memory::asan }, Step { name: "valgrind", run: memory::valgrind }];
 
 fn run_steps(machine: &Machine, steps: &[&Step]) -> Result<(), String> {
     let began = Instant::now();
@@ -154,7 +156,7 @@ pub(crate) fn target_dir(root: &Path) -> PathBuf {
 /// With all features, and what some of them change also without.
 fn clippy(machine: &Machine) -> Result<Done, String> {
     let deny = ["--", "-D", "warnings"];
-    let all = ["clippy", "--workspace", "--all-targets", "--features", FEATURES_OF_CONBRIO];
+    let all = ["clippy", "--workspace", "--all-targets", "--features", FEATURES_OF_WORKSPACE];
     machine.cargo(&[&all[..], &deny].concat())?;
     machine.cargo(&[&["clippy", "-p", "conbrio", "--lib", "--examples"], &deny[..]].concat())
 }
@@ -175,12 +177,15 @@ fn features(machine: &Machine) -> Result<Done, String> {
 
 /// Those that users turn on.
 const FEATURES: &str = "anyhow,hickory,tls,tls-native-roots,tracing";
-/// The same for the workspace.
+/// The same, named as whoever builds several packages has to.
 const FEATURES_OF_CONBRIO: &str =
     "conbrio/anyhow,conbrio/hickory,conbrio/tls,conbrio/tls-native-roots,conbrio/tracing";
+/// The same, and those of the benches.
+const FEATURES_OF_WORKSPACE: &str = "conbrio/anyhow,conbrio/hickory,conbrio/tls,\
+    conbrio/tls-native-roots,conbrio/tracing,conbrio-benches/tls";
 
 fn doc(machine: &Machine) -> Result<Done, String> {
-    let doc = ["doc", "--workspace", "--no-deps", "--features", FEATURES_OF_CONBRIO];
+    let doc = ["doc", "--workspace", "--no-deps", "--features", FEATURES_OF_WORKSPACE];
     machine.cargo_with(&[("RUSTDOCFLAGS", "-D warnings".into())], &doc)
 }
 
@@ -288,76 +293,6 @@ fn workspace_rust_version(root: &Path) -> Result<String, String> {
         "no rust-version in the workspace manifest; state the oldest compiler supported".to_owned()
     })
 }
-
-fn asan(machine: &Machine) -> Result<Done, String> {
-    let host = host_triple()?;
-    let libraries = PathBuf::from(output("rustc", &["--print", "sysroot"])?.trim())
-        .join("lib/rustlib")
-        .join(&host)
-        .join("lib");
-    let is_runtime = |name: &str| name.starts_with("librustc") && name.ends_with("_rt.asan.a");
-    let has_runtime = std::fs::read_dir(&libraries).is_ok_and(|entries| {
-        entries.flatten().any(|entry| is_runtime(&entry.file_name().to_string_lossy()))
-    });
-    if !has_runtime {
-        return Ok(Done::Skipped(format!(
-            "no AddressSanitizer runtime in {}",
-            libraries.display()
-        )));
-    }
-    require_sanitizer_feature(machine)?;
-    let environment = [
-        // The flag is unstable; this lets the installed stable compiler take it.
-        ("RUSTC_BOOTSTRAP", "1".into()),
-        ("RUSTFLAGS", "-Zsanitizer=address".into()),
-        // Fake stacks would be shared between the fibers of a thread.
-        // No leak detection: several tests forget handles on purpose. Faults are left to the handlers that
-        // are under test.
-        ("ASAN_OPTIONS", "detect_stack_use_after_return=0:detect_leaks=0:handle_segv=0".into()),
-        machine.own_target_dir("asan"),
-    ];
-    // The target is named so that build scripts and macros stay without the sanitizer.
-    let target = ["--features", "conbrio/sanitizer", "--target", host.as_str()];
-    machine.cargo_with(&environment, &[CRATE_EXAMPLES, &target].concat())?;
-    machine.cargo_with(&environment, &[CRATE_TESTS, &target].concat())
-}
-
-/// Some tests run the examples, which a plain `cargo test --tests` does not build.
-const CRATE_EXAMPLES: &[&str] = &["build", "-p", "conbrio", "--examples"];
-
-const CRATE_TESTS: &[&str] =
-    &["test", "-p", "conbrio-fiber", "-p", "conbrio-reactor", "-p", "conbrio", "--lib", "--tests"];
-
-fn require_sanitizer_feature(machine: &Machine) -> Result<(), String> {
-    let path = machine.root.join("crates/conbrio/Cargo.toml");
-    let manifest = std::fs::read_to_string(&path)
-        .map_err(|error| format!("read {}: {error}", path.display()))?;
-    let declared = manifest
-        .lines()
-        .any(|line| line.split('=').next().is_some_and(|key| key.trim() == "sanitizer"));
-    declared.then_some(()).ok_or_else(|| {
-        "crates/conbrio has no feature `sanitizer`; without it the switches look like stray stack accesses".to_owned()
-    })
-}
-
-fn valgrind(machine: &Machine) -> Result<Done, String> {
-    if output("valgrind", &["--version"]).is_err() {
-        return Ok(Done::Skipped("valgrind is not installed".to_owned()));
-    }
-    let runner = format!("CARGO_TARGET_{}_RUNNER", host_triple()?.to_uppercase().replace('-', "_"));
-    let environment = [
-        (runner.as_str(), VALGRIND.into()),
-        // Valgrind takes what the kernel writes through a ring for uninitialised.
-        ("CONBRIO_REACTOR", "epoll".into()),
-        machine.own_target_dir("valgrind"),
-    ];
-    machine.cargo_with(&environment, CRATE_EXAMPLES)?;
-    machine.cargo_with(&environment, CRATE_TESTS)
-}
-
-/// A change of the stack pointer beyond a task's whole stack is a switch, not a large frame.
-const VALGRIND: &str =
-    "valgrind --quiet --error-exitcode=9 --max-stackframe=49152 --fair-sched=yes";
 
 fn host_triple() -> Result<String, String> {
     let version = output("rustc", &["-vV"])?;

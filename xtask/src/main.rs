@@ -67,5 +67,5 @@ usage: cargo xtask <task>
   instructions       what the core operations cost in instructions, against benches/instructions.txt
   instructions --bless  makes what they cost now the baseline
   bench              conbrio beside its rivals, everything; writes docs/compare.md
-  bench <group> <x>  micro, many, mem, io, http, file, growth; questions with <x> in their name
+  bench <group> <x>  micro, many, mem, io, http, tls, file, process, growth; questions with <x> in their name
   bench --quick      shorter samples, for a first look";

@@ -104,7 +104,7 @@ fn split_arguments(line: &str) -> Result<Vec<String>, String> {
 
 /// Runs a built example and says what is wrong with how it ended.
 pub(crate) fn run(smoke: &Smoke, binary: &Path) -> Result<(), String> {
-    let ended = run_limited(binary, &smoke.arguments, TIME_LIMIT)?;
+    let ended = run_limited(Command::new(binary).args(&smoke.arguments), TIME_LIMIT)?;
     let said = if smoke.aborts { &ended.stderr } else { &ended.stdout };
     let must_abort = smoke.aborts && !smoke.expected.is_empty();
     let fault = if ended.timed_out {
@@ -132,23 +132,25 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The same number on every architecture of Linux.
 const SIGABRT: i32 = 6;
 
-struct Ended {
-    status: ExitStatus,
-    timed_out: bool,
-    stdout: String,
-    stderr: String,
+/// How a command ended, and what it printed.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) timed_out: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-fn run_limited(binary: &Path, arguments: &[String], limit: Duration) -> Result<Ended, String> {
-    let mut child = Command::new(binary)
-        .args(arguments)
+/// Runs a command without input, and ends it and its children at the time limit.
+pub(crate) fn run_limited(command: &mut Command, limit: Duration) -> Result<Ended, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // A group of its own, so that what the example has started ends with it.
         .process_group(0)
         .spawn()
-        .map_err(|error| format!("start {}: {error}", binary.display()))?;
+        .map_err(|error| format!("start {program}: {error}"))?;
     let group = format!("-{}", child.id());
     let stdout = read_aside(child.stdout.take());
     let stderr = read_aside(child.stderr.take());
@@ -163,7 +165,7 @@ fn run_limited(binary: &Path, arguments: &[String], limit: Duration) -> Result<E
     // Also on success: a grandchild that holds the pipes would keep the readers below from ending.
     let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
     let status = waiting.join().expect("waiting for a process does not panic");
-    let status = status.map_err(|error| format!("wait for {}: {error}", binary.display()))?;
+    let status = status.map_err(|error| format!("wait for {program}: {error}"))?;
     let join =
         |reader: thread::JoinHandle<String>| reader.join().expect("reading a pipe does not panic");
     Ok(Ended { status, timed_out, stdout: join(stdout), stderr: join(stderr) })
@@ -243,8 +245,9 @@ mod tests {
 
     #[test]
     fn a_run_that_hangs_is_ended_with_its_children() {
-        let script = ["-c".to_owned(), "echo begun; sleep 600 & sleep 600".to_owned()];
-        let ended = run_limited(Path::new("/bin/sh"), &script, Duration::from_millis(100)).unwrap();
+        let mut script = Command::new("/bin/sh");
+        script.args(["-c", "echo begun; sleep 600 & sleep 600"]);
+        let ended = run_limited(&mut script, Duration::from_millis(100)).unwrap();
         assert!(ended.timed_out && !ended.status.success());
     }
 }
