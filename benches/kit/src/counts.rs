@@ -28,6 +28,10 @@ pub const FORKS: usize = 4_180;
 pub const MAPPED: usize = 10_000;
 /// How many items are mapped at the same time.
 pub const MAP_LIMIT: usize = 16;
+/// Programs that a pass starts and waits for.
+pub const PROCESSES: usize = 96;
+/// A program that ends at once.
+pub const PROGRAM: &str = "/bin/true";
 /// How often the first task yields before yields are counted: each is a round of all others.
 pub const WARM_ROUNDS: usize = 3;
 

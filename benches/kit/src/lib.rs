@@ -15,3 +15,4 @@ pub mod meter;
 pub mod os;
 pub mod program;
 pub mod stats;
+pub mod tls;

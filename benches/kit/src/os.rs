@@ -76,6 +76,17 @@ pub fn run_when_idle() -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Bytes of the heap that this program has allocated and not given back. What the allocator keeps for nobody goes
+/// back to the system first, so that the memory of the process says something, too (malloc_trim(3)).
+#[cfg(target_env = "gnu")]
+pub fn heap_bytes_in_use() -> u64 {
+    // SAFETY: the call takes a number, and has effects on memory that nobody uses.
+    unsafe { libc::malloc_trim(0) };
+    // SAFETY: the call only reads, under the locks of the allocator.
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as u64
+}
+
 /// Keeps `core` from halting, and takes it from nobody: for ever, in the idle class.
 ///
 /// # Errors

@@ -7,6 +7,11 @@
 
 // spec: S64
 
+#[cfg(feature = "tls")]
+mod encrypted;
+#[cfg(not(feature = "tls"))]
+#[path = "not_encrypted.rs"]
+mod encrypted;
 mod generator;
 mod growth;
 mod memory;
@@ -67,7 +72,9 @@ const GROUPS: &[(&str, &str, Group)] = &[
     ("mem", "Memory", memory::run),
     ("io", "TCP echo", traffic::echo),
     ("http", "HTTP plain text", traffic::http),
+    ("tls", "TLS", traffic::tls),
     ("file", "Files", micro::files),
+    ("process", "Processes", micro::processes),
     ("growth", "Growth", growth::run),
 ];
 
@@ -117,6 +124,6 @@ fn main() -> io::Result<()> {
 
 fn usage() -> io::Error {
     io::Error::other(
-        "usage: cargo xtask bench [micro|many|mem|io|http|file|growth|all] [part of a question's name] [--quick]",
+        "usage: cargo xtask bench [micro|many|mem|io|http|tls|file|process|growth|all] [part of a question's name] [--quick]",
     )
 }

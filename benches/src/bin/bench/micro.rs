@@ -5,7 +5,7 @@ use std::io;
 use conbrio_bench_kit::child::Program;
 
 use crate::Plan;
-use crate::questions::{FILES, MANY, ONE_WORKER, Question, TWO_WORKERS};
+use crate::questions::{FILES, MANY, ONE_WORKER, PROCESSES, Question, TWO_WORKERS};
 use crate::systems::{
     CONBRIO, CONBRIO_EPOLL, CONBRIO_URING, CURRENT, GO, KERNEL, MAY, MULTI, PREAD, Programs, RAYON,
     RING, SMOL, System,
@@ -16,6 +16,8 @@ const SYSTEMS: &[System] = &[CONBRIO, CURRENT, MULTI, SMOL, MAY, RAYON, GO, KERN
 /// Those that can hold a million tasks, one of a kind.
 const OF_MANY: &[System] = &[CONBRIO, CURRENT, GO];
 const OF_FILES: &[System] = &[CONBRIO_URING, CONBRIO_EPOLL, PREAD, RING, CURRENT, GO];
+
+const OF_PROCESSES: &[System] = &[CONBRIO_EPOLL, CONBRIO_URING, CURRENT, MULTI, KERNEL];
 
 pub(crate) fn run(plan: &Plan, programs: &Programs) -> io::Result<String> {
     let one = ask_all("One worker", plan, programs, SYSTEMS, ONE_WORKER)?;
@@ -32,6 +34,10 @@ pub(crate) fn many(plan: &Plan, programs: &Programs) -> io::Result<String> {
 
 pub(crate) fn files(plan: &Plan, programs: &Programs) -> io::Result<String> {
     ask_all("One worker", plan, programs, OF_FILES, FILES)
+}
+
+pub(crate) fn processes(plan: &Plan, programs: &Programs) -> io::Result<String> {
+    ask_all("One worker", plan, programs, OF_PROCESSES, PROCESSES)
 }
 
 fn ask_all(

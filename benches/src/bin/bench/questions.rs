@@ -99,6 +99,11 @@ pub(crate) const FILES: &[Question] = &[
     ),
 ];
 
+pub(crate) const PROCESSES: &[Question] = &[
+    one("process-1", "start a program and wait for its end, one by one", &[of_tokio(1.0)]),
+    one("process-16", "start a program and wait for its end, 16 at a time", &[of_tokio(1.0)]),
+];
+
 pub(crate) const TWO_WORKERS: &[Question] = &[
     two("spawn-join", "spawn + join, one by one", &[of_tokio(0.4)]),
     two("spawn-batch", "spawn + join, batches of 1,000", &[of_tokio(0.4)]),

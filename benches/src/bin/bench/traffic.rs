@@ -15,8 +15,10 @@ use conbrio_bench_kit::child::{Background, Program};
 use conbrio_bench_kit::http::{ECHO_BYTES, REQUEST};
 use conbrio_bench_kit::os::{self, CpuTime, Pinned};
 use conbrio_bench_kit::stats::{Spread, short};
+use conbrio_bench_kit::tls::{ANSWER_BYTES_MAX, REQUEST_BYTES};
 
 use crate::Plan;
+use crate::encrypted::{Encrypted, Identity};
 use crate::generator::{Generator, Visit, shuffle};
 use crate::storm::Storm;
 use crate::systems::{
@@ -56,8 +58,19 @@ const HTTP: &[Contestant] = &[
     ("nginx, static file", NGINX, "nginx"),
 ];
 
+/// There is no raw loop: the first, twice, is a rival.
+const TLS: &[Contestant] = &[
+    ("tokio-rustls, current-thread", CURRENT, "tls"),
+    ("tokio-rustls, again", CURRENT, "tls"),
+    ("tokio-rustls, 1 worker", MULTI, "tls"),
+    ("conbrio, epoll", CONBRIO, "tls-epoll"),
+    ("conbrio, io_uring", CONBRIO, "tls-uring"),
+];
+
 const SERVER_CORE: usize = 0;
 const GENERATOR_CORE: usize = 1;
+/// Handshakes at the same time.
+const GUESTS: usize = 16;
 
 pub(crate) fn echo(plan: &Plan, programs: &Programs) -> io::Result<String> {
     let mut text = String::new();
@@ -74,6 +87,18 @@ pub(crate) fn echo(plan: &Plan, programs: &Programs) -> io::Result<String> {
 
 pub(crate) fn http(plan: &Plan, programs: &Programs) -> io::Result<String> {
     compare(plan, programs, HTTP, Load::Kept(64), REQUEST, HTTP_GOALS)
+}
+
+pub(crate) fn tls(plan: &Plan, programs: &Programs) -> io::Result<String> {
+    let mut text = String::new();
+    for load in [
+        Load::Handshakes,
+        Load::Encrypted { connections: 64, answer_bytes: REQUEST_BYTES },
+        Load::Encrypted { connections: 16, answer_bytes: ANSWER_BYTES_MAX },
+    ] {
+        text.push_str(&compare(plan, programs, TLS, load, &[], TLS_GOALS)?);
+    }
+    Ok(text)
 }
 
 /// What is compared.
@@ -132,6 +157,13 @@ const HTTP_GOALS: &[Goal] = &[
     goal("conbrio, io_uring", Measure::Rate, 2.0, &["Go net/http"]),
 ];
 
+/// The generator may be the slower one, so it is the time of the processor that counts.
+const TLS_GOALS: &[Goal] = &[
+    goal("conbrio, epoll", Measure::Cpu, 1.0, RUSTLS),
+    goal("conbrio, io_uring", Measure::Cpu, 1.0, RUSTLS),
+];
+const RUSTLS: &[&str] = &["tokio-rustls, current-thread", "tokio-rustls, 1 worker"];
+
 impl Goal {
     fn verdict(&self, servers: &[Server]) -> String {
         let Goal { server: name, measure, part, beside } = self;
@@ -166,6 +198,10 @@ enum Load {
     Kept(usize),
     /// Connections of one request each.
     Storm,
+    /// The same with TLS, and a handshake each.
+    Handshakes,
+    /// So many connections with TLS that stay.
+    Encrypted { connections: usize, answer_bytes: usize },
 }
 
 impl Load {
@@ -174,13 +210,34 @@ impl Load {
             Load::Kept(1) => "1 connection".to_owned(),
             Load::Kept(connections) => format!("{connections} connections"),
             Load::Storm => "connect, one request, close; 16 at a time".to_owned(),
+            Load::Handshakes => {
+                format!("handshake, one request, close; {GUESTS} at a time")
+            }
+            Load::Encrypted { connections, answer_bytes } => {
+                format!("{connections} connections, answers of {answer_bytes} bytes")
+            }
         }
+    }
+
+    fn is_encrypted(self) -> bool {
+        matches!(self, Load::Handshakes | Load::Encrypted { .. })
     }
 }
 
 enum Client {
     Kept(Generator),
     Storm(Storm),
+    Encrypted(Encrypted),
+}
+
+/// What a server is asked.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    load: Load,
+    /// Without TLS.
+    request: &'static [u8],
+    /// With TLS.
+    identity: Option<&'a Identity>,
 }
 
 struct Server {
@@ -219,14 +276,19 @@ fn compare(
     }
     os::raise_fd_limit()?;
     let _pinned = Pinned::to(GENERATOR_CORE)?;
+    let identity = load.is_encrypted().then(Identity::new).transpose()?;
     let mut servers = Vec::new();
     let mut absent = Vec::new();
     for (name, system, what) in contestants {
-        let Some(program) = programs.of(*system) else {
+        let Some(mut program) = programs.of(*system) else {
             absent.push(format!("{name}: missing"));
             continue;
         };
-        match Server::start(name, &program, *system, what, load, request) {
+        for (name, value) in identity.iter().flat_map(Identity::variables) {
+            program = program.with(name, value);
+        }
+        let ask = Ask { load, request, identity: identity.as_ref() };
+        match Server::start(name, &program, *system, what, ask) {
             Ok(server) => servers.push(server),
             Err(error) => {
                 eprintln!("FAILED: {name}: {error}");
@@ -265,8 +327,7 @@ impl Server {
         program: &Program,
         system: System,
         what: &str,
-        load: Load,
-        request: &'static [u8],
+        Ask { load, request, identity }: Ask<'_>,
     ) -> io::Result<Server> {
         let (process, address) = if system == NGINX {
             crate::nginx::start(program)?
@@ -277,11 +338,19 @@ impl Server {
             })?;
             (process, address)
         };
-        let client = match load {
-            Load::Kept(connections) => {
+        let client = match (load, identity) {
+            (Load::Kept(connections), _) => {
                 Client::Kept(Generator::connect(address, connections, request)?)
             }
-            Load::Storm => Client::Storm(Storm::new(address, request)?),
+            (Load::Storm, _) => Client::Storm(Storm::new(address, request)?),
+            (Load::Handshakes, Some(identity)) => {
+                Client::Encrypted(Encrypted::storm(address, identity, GUESTS)?)
+            }
+            (Load::Encrypted { connections, answer_bytes }, Some(identity)) => {
+                let kept = Encrypted::kept(address, identity, connections, answer_bytes)?;
+                Client::Encrypted(kept)
+            }
+            (_, None) => return Err(io::Error::other("no certificate for TLS")),
         };
         Ok(Server { name, process, client, samples: Samples::default() })
     }
@@ -291,6 +360,7 @@ impl Server {
         let visit = match &mut self.client {
             Client::Kept(generator) => generator.visit(slice),
             Client::Storm(storm) => storm.visit(slice),
+            Client::Encrypted(client) => client.visit(slice),
         };
         let visit = visit.map_err(|error| io::Error::other(format!("{}: {error}", self.name)))?;
         let cpu = CpuTime::of(self.process.id())?.since(before);
@@ -333,14 +403,14 @@ fn ratio(above: &[f64], below: &[f64]) -> String {
 }
 
 fn write_table(text: &mut String, servers: &[Server]) {
-    let _ = writeln!(
-        text,
-        "| server | requests/s | ratio to raw epoll | µs: p50 / p99 / p99.9 | CPU ns/request | ratio | user share |"
-    );
-    let _ = writeln!(text, "|---|---|---|---|---|---|---|");
-    let Some(first) = servers.first().map(|server| &server.samples) else {
+    let Some(Server { name: measure, samples: first, .. }) = servers.first() else {
         return;
     };
+    let _ = writeln!(
+        text,
+        "| server | requests/s | ratio to {measure} | µs: p50 / p99 / p99.9 | CPU ns/request | ratio | user share |"
+    );
+    let _ = writeln!(text, "|---|---|---|---|---|---|---|");
     for Server { name, samples, .. } in servers {
         let _ = writeln!(
             text,
@@ -357,7 +427,7 @@ fn write_table(text: &mut String, servers: &[Server]) {
         let apart = Spread::of_ratios(&again.samples.rates, &first.rates).median;
         let _ = writeln!(
             text,
-            "\nResolution of this run: {:.1} %, the distance between the raw loop and itself.\n",
+            "\nResolution of this run: {:.1} %, the distance between the first server and itself.\n",
             100.0 * (apart - 1.0).abs()
         );
     }

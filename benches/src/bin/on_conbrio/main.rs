@@ -3,8 +3,11 @@
 //! All work runs in tasks. `expect` says why a call cannot fail: nobody cancels here, except where that is the
 //! question.
 
+#[cfg(feature = "tls")]
+mod encrypted;
 mod files;
 mod fork;
+mod processes;
 mod servers;
 mod sharing;
 mod sleepers;
@@ -29,6 +32,7 @@ fn sample(sample: Sample<'_>) -> Option<f64> {
             .or_else(|| sleepers::measure(cx, question, tasks, &mut meter))
             .or_else(|| sharing::measure(cx, question, &mut meter))
             .or_else(|| files::measure(cx, question, tasks, &mut meter))
+            .or_else(|| processes::measure(cx, question, tasks, &mut meter))
             .or_else(|| fork::measure(cx, question, &mut meter))
     });
     run.expect("a runtime")

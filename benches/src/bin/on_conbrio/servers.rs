@@ -14,30 +14,39 @@ pub(crate) fn serve(what: &str) -> Option<io::Result<()>> {
         "uring" => Reactor::Uring,
         _ => return None,
     };
-    let handler = match what {
-        "echo" => echo,
-        "http" => plain_text,
-        _ => return None,
-    };
-    let run = Builder::new().workers(1).reactor(reactor).run(|cx| accept(cx, handler));
-    Some(run.map_err(io::Error::other).and_then(|served| served))
+    match what {
+        "echo" => Some(serve_with(reactor, echo)),
+        "http" => Some(serve_with(reactor, plain_text)),
+        #[cfg(feature = "tls")]
+        "tls" => Some(crate::encrypted::serve(reactor)),
+        _ => None,
+    }
 }
 
-type Handler = fn(&mut Cx, &mut TcpStream) -> io::Result<()>;
+pub(crate) fn serve_with(
+    reactor: Reactor,
+    handler: impl Fn(&mut Cx, TcpStream) -> io::Result<()> + Send + Sync,
+) -> io::Result<()> {
+    let run = Builder::new().workers(1).reactor(reactor).run(|cx| accept(cx, handler));
+    run.map_err(io::Error::other).and_then(|served| served)
+}
 
-fn accept(cx: &mut Cx, handler: Handler) -> io::Result<()> {
+fn accept(
+    cx: &mut Cx,
+    handler: impl Fn(&mut Cx, TcpStream) -> io::Result<()> + Sync,
+) -> io::Result<()> {
     let listener = TcpListener::bind(cx, (Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?);
     let served = serve_connections(cx, [listener], |cx, incoming: Incoming| {
-        let mut stream = incoming.stream;
+        let stream = incoming.stream;
         // What goes wrong with one connection concerns no other.
-        let _ = stream.set_nodelay(true).and_then(|()| handler(cx, &mut stream));
+        let _ = stream.set_nodelay(true).and_then(|()| handler(cx, stream));
         Ok::<(), io::Error>(())
     });
     served.map_err(NurseryError::into)
 }
 
-fn echo(cx: &mut Cx, stream: &mut TcpStream) -> io::Result<()> {
+fn echo(cx: &mut Cx, mut stream: TcpStream) -> io::Result<()> {
     let mut buf = [0; http::BUF_BYTES];
     loop {
         let bytes = stream.read(cx, &mut buf)?;
@@ -48,7 +57,7 @@ fn echo(cx: &mut Cx, stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-fn plain_text(cx: &mut Cx, stream: &mut TcpStream) -> io::Result<()> {
+fn plain_text(cx: &mut Cx, mut stream: TcpStream) -> io::Result<()> {
     let mut buf = [0; http::BUF_BYTES];
     let mut filled = 0;
     loop {

@@ -3,6 +3,7 @@
 
 mod epoll;
 mod files;
+mod processes;
 mod threads;
 mod uring;
 

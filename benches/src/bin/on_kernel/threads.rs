@@ -10,6 +10,10 @@ use conbrio_bench_kit::program::Sample;
 
 pub(crate) fn sample(sample: Sample<'_>) -> Option<f64> {
     let Sample { question, workers, mut meter, .. } = sample;
+    if question == "process" {
+        // What it starts would be on its core, too.
+        return Some(crate::processes::measure(sample.tasks, &mut meter));
+    }
     if workers == 1 {
         // On one core, as tasks are on one worker.
         conbrio_bench_kit::os::pin(0).ok()?;

@@ -3,8 +3,11 @@
 //! It runs in a spawned task, as all work in conbrio does: the future of `block_on` is none, and on the
 //! multi-thread runtime does not even run on a worker.
 
+#[cfg(feature = "tls")]
+mod encrypted;
 mod files;
 mod fork;
+mod processes;
 mod servers;
 mod sharing;
 mod sleepers;
@@ -55,6 +58,9 @@ fn sample(sample: Sample<'_>) -> Option<f64> {
             return Some(ns);
         }
         if let Some(ns) = files::measure(&question, tasks, &mut meter).await {
+            return Some(ns);
+        }
+        if let Some(ns) = processes::measure(&question, tasks, &mut meter).await {
             return Some(ns);
         }
         fork::measure(&question, &mut meter).await

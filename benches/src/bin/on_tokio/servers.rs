@@ -8,11 +8,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) fn serve(what: &str) -> Option<io::Result<()>> {
-    (what == "echo").then(|| {
-        crate::runtime(1).block_on(async {
-            // On a worker, as all the handlers are.
-            tokio::spawn(accept()).await.expect(crate::NO_PANIC)
-        })
+    match what {
+        "echo" => Some(serve_with(accept())),
+        #[cfg(feature = "tls")]
+        "tls" => Some(serve_with(crate::encrypted::accept())),
+        _ => None,
+    }
+}
+
+fn serve_with(accept: impl Future<Output = io::Result<()>> + Send + 'static) -> io::Result<()> {
+    crate::runtime(1).block_on(async {
+        // On a worker, as all the handlers are.
+        tokio::spawn(accept).await.expect(crate::NO_PANIC)
     })
 }
 

@@ -1,23 +1,23 @@
 //! Clients on a bad day.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream as PlainStream};
 use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use conbrio::net::TcpStream;
 use conbrio::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clients::{Chance, Figures, Room};
+use crate::connection::{Identity, Target};
 use crate::disk::Disk;
 use crate::wire::{self, Kind};
 
 /// Spawns all kinds of them.
 pub(crate) fn spawn_all<'scope>(
     n: &'scope Nursery<'scope, '_, io::Error>,
-    server: SocketAddr,
+    server: &'scope Target,
+    identity: Option<&'scope Identity>,
     disk: &'scope Disk,
     figures: &'scope Figures,
     room: &'scope Room,
@@ -28,7 +28,7 @@ pub(crate) fn spawn_all<'scope>(
     for number in 0..SLOW {
         n.spawn(move |cx| slow(cx, server, number, figures));
     }
-    n.spawn(move |cx| stopping(cx, server, figures));
+    n.spawn(move |cx| stopping(cx, server, identity, figures));
     n.spawn(move |cx| flooding(cx, server, figures));
     if disk.is_small() {
         n.spawn(move |cx| filling(cx, disk, figures, room));
@@ -36,19 +36,24 @@ pub(crate) fn spawn_all<'scope>(
 }
 
 /// Sends a part of a request, or all of it, and resets the connection.
-fn resetting(cx: &mut Cx, server: SocketAddr, number: u64, figures: &Figures) -> io::Result<()> {
+fn resetting(cx: &mut Cx, server: &Target, number: u64, figures: &Figures) -> io::Result<()> {
     let mut chance = Chance::new(10_000 + number);
     loop {
         cx.sleep(Duration::from_millis(chance.below(400)))?;
         // It is not a good client: what it sees is of no interest.
         let _ = cx.move_on_after(Duration::from_secs(5), |cx| -> io::Result<()> {
-            let mut stream = TcpStream::connect(cx, server)?;
+            let mut stream = server.begin(cx)?;
+            stream.tcp().set_linger(Some(Duration::ZERO))?;
+            if chance.below(4) == 0 {
+                // In the middle of the handshake, where there is one.
+                let moment = Duration::from_micros(chance.below(5_000));
+                cx.move_on_after(moment, |cx| stream.handshake(cx))?;
+                return Ok(());
+            }
             let payload = vec![1; chance.below(100_000) as usize];
             let cut = chance.below(payload.len() as u64 + 1) as usize;
             stream.write_all(cx, &wire::header(Kind::Echo, payload.len()))?;
-            stream.write_all(cx, &payload[cut..])?;
-            stream.set_linger(Some(Duration::ZERO))?;
-            Ok(())
+            stream.write_all(cx, &payload[cut..])
         });
         cx.checkpoint()?;
         figures.resets.fetch_add(1, Ordering::Relaxed);
@@ -56,12 +61,12 @@ fn resetting(cx: &mut Cx, server: SocketAddr, number: u64, figures: &Figures) ->
 }
 
 /// Asks for a megabyte and reads it drop by drop, and not to the end.
-fn slow(cx: &mut Cx, server: SocketAddr, number: u64, figures: &Figures) -> io::Result<()> {
+fn slow(cx: &mut Cx, server: &Target, number: u64, figures: &Figures) -> io::Result<()> {
     let mut chance = Chance::new(20_000 + number);
     loop {
         let limit = Duration::from_millis(2_000 + chance.below(8_000));
         let _ = cx.move_on_after(limit, |cx| -> io::Result<()> {
-            let mut stream = TcpStream::connect(cx, server)?;
+            let mut stream = server.connect(cx)?;
             let payload = vec![2; wire::BYTES_MAX];
             let (mut reader, mut writer) = stream.split();
             cx.nursery(|cx, n| -> io::Result<()> {
@@ -69,7 +74,7 @@ fn slow(cx: &mut Cx, server: SocketAddr, number: u64, figures: &Figures) -> io::
                     writer.write_all(cx, &wire::header(Kind::Echo, payload.len()))?;
                     writer.write_all(cx, &payload)?;
                     // A peer that ends its direction must not wake those who write to it.
-                    writer.shutdown()
+                    Ok(writer.end_write(cx)?)
                 });
                 loop {
                     cx.sleep(Duration::from_millis(20))?;
@@ -86,10 +91,15 @@ fn slow(cx: &mut Cx, server: SocketAddr, number: u64, figures: &Figures) -> io::
 }
 
 /// Stops a process with open connections for some seconds, and kills it, or lets it go on.
-fn stopping(cx: &mut Cx, server: SocketAddr, figures: &Figures) -> io::Result<()> {
+fn stopping(
+    cx: &mut Cx,
+    server: &Target,
+    identity: Option<&Identity>,
+    figures: &Figures,
+) -> io::Result<()> {
     let mut round = 0;
     loop {
-        let mut peer = Peer::start(server)?;
+        let mut peer = Peer::start(server, identity)?;
         cx.sleep(Duration::from_secs(1))?;
         peer.signal(Signal::STOP);
         cx.sleep(Duration::from_secs(4))?;
@@ -106,9 +116,12 @@ fn stopping(cx: &mut Cx, server: SocketAddr, figures: &Figures) -> io::Result<()
 struct Peer(Child);
 
 impl Peer {
-    fn start(server: SocketAddr) -> io::Result<Peer> {
+    fn start(server: &Target, identity: Option<&Identity>) -> io::Result<Peer> {
         let program = std::env::current_exe()?;
-        Ok(Peer(Command::new(program).args(["stopped", &server.to_string()]).spawn()?))
+        let mut command = Command::new(program);
+        command.args(["stopped", &server.address().to_string()]);
+        command.envs(identity.into_iter().flat_map(Identity::variables));
+        Ok(Peer(command.spawn()?))
     }
 
     fn signal(&self, signal: Signal) {
@@ -131,37 +144,49 @@ impl Drop for Peer {
 
 /// In a process that is stopped: asks for much on some connections, and reads it, when it can.
 pub(crate) fn be_stopped(server: &str) -> io::Result<()> {
-    use std::io::{Read as _, Write as _};
-
-    let mut threads = Vec::new();
-    for _ in 0..STOPPED_CONNECTIONS {
-        let Ok(stream) = PlainStream::connect(server) else { continue };
-        let mut reader = stream.try_clone()?;
-        threads.push(std::thread::spawn(move || {
-            let mut buffer = vec![0; 64 * 1024];
-            while reader.read(&mut buffer).is_ok_and(|count| count > 0) {}
-        }));
-        threads.push(std::thread::spawn(move || {
-            let mut request = wire::header(Kind::Echo, wire::BYTES_MAX).to_vec();
-            request.resize(request.len() + wire::BYTES_MAX, 3);
-            while (&stream).write_all(&request).is_ok() {
-                std::thread::sleep(Duration::from_millis(100));
+    let address = server.parse().map_err(io::Error::other)?;
+    let server = Target::new(address, Identity::given().as_ref())?;
+    let run = conbrio::Builder::new().workers(1).run(|cx| {
+        cx.nursery(|_, n| -> io::Result<()> {
+            for _ in 0..STOPPED_CONNECTIONS {
+                n.spawn(|cx| {
+                    // The server may be full.
+                    let _ = ask_for_much(cx, &server);
+                    Ok(cx.checkpoint()?)
+                });
             }
-        }));
-    }
-    for thread in threads {
-        let _ = thread.join();
-    }
+            Ok(())
+        })
+    });
+    Ok(run.map_err(io::Error::other)??)
+}
+
+fn ask_for_much(cx: &mut Cx, server: &Target) -> io::Result<()> {
+    let mut stream = server.connect(cx)?;
+    let (mut reader, mut writer) = stream.split();
+    cx.nursery(|cx, n| -> io::Result<()> {
+        n.spawn(move |cx| -> io::Result<()> {
+            let payload = vec![3; wire::BYTES_MAX];
+            loop {
+                writer.write_all(cx, &wire::header(Kind::Echo, payload.len()))?;
+                writer.write_all(cx, &payload)?;
+                cx.sleep(Duration::from_millis(100))?;
+            }
+        });
+        let mut buffer = vec![0; 64 * 1024];
+        while reader.read(cx, &mut buffer)? > 0 {}
+        Ok(())
+    })?;
     Ok(())
 }
 
 /// Opens more connections than the server has fds, holds them for two seconds, and closes them.
-fn flooding(cx: &mut Cx, server: SocketAddr, figures: &Figures) -> io::Result<()> {
+fn flooding(cx: &mut Cx, server: &Target, figures: &Figures) -> io::Result<()> {
     loop {
         cx.sleep(Duration::from_secs(10))?;
         let mut flood = Vec::new();
         for _ in 0..FLOOD {
-            if let Ok(stream) = TcpStream::connect(cx, server) {
+            if let Ok(stream) = server.begin(cx) {
                 flood.push(stream);
             }
             cx.checkpoint()?;

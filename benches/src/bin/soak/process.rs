@@ -10,20 +10,30 @@ use std::time::{Duration, Instant};
 use conbrio::Cx;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
+use crate::connection::{Identity, Target};
+use crate::wire::{self, Kind};
+
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
 }
 
 /// What a process holds.
+#[derive(Clone, Copy)]
 pub(crate) struct State {
     pub(crate) fds: usize,
     pub(crate) resident_kib: u64,
     pub(crate) threads: u64,
+    /// What its heap has given out. Asked for when it is at rest.
+    pub(crate) heap_kib: Option<u64>,
 }
 
 impl Server {
-    pub(crate) fn start(reactor: &str, folder: &Path) -> io::Result<Server> {
+    pub(crate) fn start(
+        reactor: &str,
+        folder: &Path,
+        identity: Option<&Identity>,
+    ) -> io::Result<Server> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", reactor])
             .arg(folder)
@@ -31,6 +41,7 @@ impl Server {
             // storm of large requests (mallopt(3)). Told to give it back, it hides no leak.
             .env("MALLOC_MMAP_THRESHOLD_", "65536")
             .env("MALLOC_TRIM_THRESHOLD_", "65536")
+            .envs(identity.into_iter().flat_map(Identity::variables))
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
@@ -46,12 +57,30 @@ impl Server {
         self.address
     }
 
+    /// What it holds now.
+    pub(crate) fn state(&self) -> io::Result<State> {
+        State::of(self.child.id())
+    }
+
     /// What it holds when its fds have stopped to become fewer: all clients have gone.
-    pub(crate) fn at_rest(&self, cx: &mut Cx) -> io::Result<State> {
-        let mut last = State::of(self.child.id())?;
+    pub(crate) fn at_rest(&self, cx: &mut Cx, target: &Target) -> io::Result<State> {
+        self.wait_for_rest(cx)?;
+        let mut connection = target.connect(cx)?;
+        wire::ask(cx, &mut connection, Kind::Heap, &[])?;
+        let mut bytes = [0; 8];
+        connection.read_exact(cx, &mut bytes)?;
+        connection.part(cx)?;
+        drop(connection);
+        let mut state = self.wait_for_rest(cx)?;
+        state.heap_kib = Some(u64::from_le_bytes(bytes) / 1024);
+        Ok(state)
+    }
+
+    fn wait_for_rest(&self, cx: &mut Cx) -> io::Result<State> {
+        let mut last = self.state()?;
         for _ in 0..20 {
             cx.sleep(Duration::from_secs(1))?;
-            let now = State::of(self.child.id())?;
+            let now = self.state()?;
             let is_steady = now.fds == last.fds && now.threads == last.threads;
             last = now;
             if is_steady && last.fds < FDS_AT_REST {
@@ -101,14 +130,19 @@ impl State {
             fds: std::fs::read_dir(format!("/proc/{process}/fd"))?.count(),
             resident_kib: number("VmRSS:")?,
             threads: number("Threads:")?,
+            heap_kib: None,
         })
     }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State { fds, resident_kib, threads } = self;
-        write!(f, "{fds} fds, {resident_kib} KiB resident, {threads} threads")
+        let State { fds, resident_kib, threads, heap_kib } = self;
+        write!(f, "{fds} fds, {resident_kib} KiB resident, {threads} threads")?;
+        match heap_kib {
+            Some(heap_kib) => write!(f, ", {heap_kib} KiB of heap in use"),
+            None => Ok(()),
+        }
     }
 }
 

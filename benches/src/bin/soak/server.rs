@@ -7,9 +7,11 @@ use std::time::Duration;
 use conbrio::Cx;
 use conbrio::net::{ServeOptions, TcpListener, TcpStream};
 use conbrio::signal::shutdown_on_termination;
+use conbrio::tls::Acceptor;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::connection::{Connection, Identity};
 use crate::wire::{self, Kind};
 
 /// In the server's process: prints its address, and serves until it is told to stop.
@@ -22,13 +24,14 @@ pub(crate) fn serve(reactor: &str, folder: &Path) -> io::Result<()> {
         "uring" => conbrio::Reactor::Uring,
         other => return Err(io::Error::other(format!("no such reactor: {other}"))),
     };
+    let acceptor = Identity::given().map(|identity| identity.acceptor()).transpose()?;
     let run = conbrio::Builder::new().workers(2).reactor(reactor).run(|cx| {
         let listener = TcpListener::bind(cx, "127.0.0.1:0")?;
         println!("{}", listener.local_addr()?);
         let served = shutdown_on_termination(cx, Duration::from_secs(5), |cx| -> io::Result<()> {
-            Ok(ServeOptions::new().serve(cx, [listener], |cx, mut incoming| {
+            Ok(ServeOptions::new().serve(cx, [listener], |cx, incoming| {
                 // What goes wrong with one connection is its own affair.
-                let _ = converse(cx, &mut incoming.stream, folder);
+                let _ = attend(cx, incoming.stream, acceptor.as_ref(), folder);
                 cx.checkpoint().map_err(io::Error::from)
             })?)
         })?;
@@ -37,14 +40,28 @@ pub(crate) fn serve(reactor: &str, folder: &Path) -> io::Result<()> {
     run.map_err(io::Error::other)?
 }
 
-fn converse(cx: &mut Cx, stream: &mut TcpStream, folder: &Path) -> io::Result<()> {
+fn attend(
+    cx: &mut Cx,
+    stream: TcpStream,
+    acceptor: Option<&Acceptor>,
+    folder: &Path,
+) -> io::Result<()> {
+    let mut connection = match acceptor {
+        None => Connection::Plain(stream),
+        Some(acceptor) => Connection::Encrypted(
+            cx.fail_after(HANDSHAKE_MAX, |cx| acceptor.accept(cx, stream))
+                .map_err(io::Error::from)?,
+        ),
+    };
+    converse(cx, &mut connection, folder)?;
+    // Everything has been answered, and the client is told so.
+    Ok(connection.split().1.end_write(cx)?)
+}
+
+fn converse(cx: &mut Cx, stream: &mut Connection, folder: &Path) -> io::Result<()> {
     let mut pending: Vec<u8> = Vec::new();
     loop {
-        let count = stream.read_with(cx, |bytes| {
-            pending.extend(bytes);
-            bytes.len()
-        })?;
-        if count == 0 {
+        if stream.append(cx, &mut pending)? == 0 {
             return Ok(());
         }
         while let Some((kind, payload)) = wire::first(&pending)? {
@@ -54,6 +71,10 @@ fn converse(cx: &mut Cx, stream: &mut TcpStream, folder: &Path) -> io::Result<()
                 Kind::Store => {
                     let answer = store_patiently(cx, folder, payload)?;
                     stream.write_all(cx, answer)?;
+                }
+                Kind::Heap => {
+                    let bytes = conbrio_bench_kit::os::heap_bytes_in_use();
+                    stream.write_all(cx, &bytes.to_le_bytes())?;
                 }
             }
             pending.drain(..used);
@@ -91,4 +112,6 @@ fn store(folder: &Path, payload: &[u8]) -> io::Result<&'static [u8; 4]> {
 }
 
 /// Enough for the clients that stay, and not for a flood.
-const FDS: u64 = 1_150;
+const FDS: u64 = 1_350;
+/// Longer than a flood.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(30);

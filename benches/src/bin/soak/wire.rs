@@ -3,7 +3,8 @@
 use std::io;
 
 use conbrio::Cx;
-use conbrio::net::TcpStream;
+
+use crate::connection::Connection;
 
 /// What a request asks for.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -12,6 +13,8 @@ pub(crate) enum Kind {
     Echo,
     /// Put them on the disk, and say whether there was room: [`STORED`] or [`FULL`].
     Store,
+    /// Tell how many bytes of the heap are in use: eight bytes.
+    Heap,
 }
 
 pub(crate) const STORED: &[u8; 4] = b"kept";
@@ -37,6 +40,7 @@ pub(crate) fn first(bytes: &[u8]) -> io::Result<Option<(Kind, &[u8])>> {
     let kind = match word(0) {
         0 => Kind::Echo,
         1 => Kind::Store,
+        2 => Kind::Heap,
         other => return Err(io::Error::other(format!("a request of kind {other}"))),
     };
     let length = word(4) as usize;
@@ -49,12 +53,12 @@ pub(crate) fn first(bytes: &[u8]) -> io::Result<Option<(Kind, &[u8])>> {
 /// Sends a request.
 pub(crate) fn ask(
     cx: &mut Cx,
-    stream: &mut TcpStream,
+    stream: &mut Connection,
     kind: Kind,
     payload: &[u8],
 ) -> io::Result<()> {
     let mut request = Vec::with_capacity(HEADER_BYTES + payload.len());
     request.extend(header(kind, payload.len()));
     request.extend(payload);
-    Ok(stream.write_all(cx, &request)?)
+    stream.write_all(cx, &request)
 }

@@ -11,7 +11,7 @@ use crate::task::Cx;
 /// A writer whose direction can be ended while the other direction, if there is one, goes on.
 ///
 /// A stream is closed by dropping it. Ending its writing direction first tells the peer that all has been
-/// said, and the answer can still be read.
+/// said, and the answer can still be read. It can be made into an object: `Box<dyn HalfClose>`.
 ///
 /// # Examples
 ///
@@ -98,7 +98,7 @@ pub trait HalfClose: Write {
     /// ```
     fn finish(&mut self, cx: &mut Cx) -> Result<(), Error>
     where
-        Self: Read,
+        Self: Read + Sized,
     {
         self.end_write(cx)?;
         let mut buf = [0; FINISH_BYTES];

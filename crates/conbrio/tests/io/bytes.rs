@@ -2,8 +2,9 @@
 
 use std::io::{self, Cursor, ErrorKind, IoSlice, IoSliceMut};
 
-use conbrio::io::{BufRead, BufReader, BufWriter, Error, Incomplete, Read, Write, copy};
+use conbrio::io::{BufRead, BufReader, BufWriter, Error, HalfClose, Incomplete, Read, Write, copy};
 use conbrio::prelude::*;
+use conbrio::testing::streams::duplex;
 
 use crate::support::{cancel_when_blocked, cancelled_before, on_workers, pair, pattern};
 
@@ -91,6 +92,12 @@ fn the_traits_make_objects() {
         writer.flush(cx).unwrap();
         drop(writer);
         assert_eq!(out, b"abcdefgh");
+        let (near, mut far) = duplex();
+        let mut near: Box<dyn HalfClose> = Box::new(near);
+        near.write_all(cx, b"ij").unwrap();
+        near.end_write(cx).unwrap();
+        line.clear();
+        assert_eq!(far.read_to_string(cx, &mut line).unwrap(), 2);
     });
 }
 
