@@ -4,6 +4,7 @@
 //! has it; a byte that was encrypted is in [`Outbound`] until the transport has it. So a wait that is
 //! cancelled loses nothing, and whoever comes next goes on where it was.
 
+use std::cell::Cell;
 use std::io;
 
 use super::session::Session;
@@ -103,7 +104,8 @@ fn record_len(bytes: &[u8]) -> Option<usize> {
 
 /// The writing direction.
 pub(super) struct Outbound {
-    /// Empty while nothing is on its way: it is as large as a write, and connections are idle most of the time.
+    /// Without memory while nothing is on its way: it is as large as a write, and connections are idle most of
+    /// the time.
     buf: Vec<u8>,
     /// `sent <= buf.len()`: what the transport has taken of it.
     sent: usize,
@@ -126,12 +128,14 @@ impl Outbound {
     ) -> Result<(), Error> {
         loop {
             if self.sent == self.buf.len() {
-                self.buf = Vec::new();
+                let mut buf = reused(std::mem::take(&mut self.buf));
                 self.sent = 0;
-                session.drain(&mut self.buf);
-                if self.buf.is_empty() {
+                session.drain(&mut buf);
+                if buf.is_empty() {
+                    give_back(buf);
                     return Ok(());
                 }
+                self.buf = buf;
             }
             // If the transport panics, nobody knows how much it has taken.
             if std::mem::replace(&mut self.is_in_call, true) {
@@ -201,6 +205,30 @@ impl Outbound {
         self.flush(cx, transport, session)
     }
 }
+
+thread_local! {
+    /// A buffer that no connection of this thread uses: a fresh one for each write would have the allocator
+    /// take its memory from the system, and give it back, again and again.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// An empty buffer, with memory if there is some about.
+fn reused(mut buf: Vec<u8>) -> Vec<u8> {
+    if buf.capacity() == 0 {
+        buf = SPARE.take();
+    }
+    buf.clear();
+    buf
+}
+
+fn give_back(buf: Vec<u8>) {
+    if buf.capacity() <= SPARE_MAX {
+        SPARE.set(buf);
+    }
+}
+
+/// What a thread keeps for later: enough for all that one write encrypts.
+const SPARE_MAX: usize = 256 * 1024;
 
 /// A count that the transport has reported, which may be wrong.
 ///
