@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use super::{OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
+use super::{OwnedWriteHalf, ReadHalf, SocketStream, TcpStream, WriteHalf};
 use crate::io::{Error, HalfClose, Split};
 use crate::task::Cx;
 
@@ -15,7 +15,7 @@ impl HalfClose for TcpStream {
 }
 
 /// [`shutdown`](WriteHalf::shutdown), which never waits. A checkpoint all the same.
-impl HalfClose for WriteHalf<'_> {
+impl<S: SocketStream> HalfClose for WriteHalf<'_, S> {
     fn end_write(&mut self, cx: &mut Cx) -> Result<(), Error> {
         cx.checkpoint()?;
         Ok(self.shutdown()?)
@@ -23,7 +23,7 @@ impl HalfClose for WriteHalf<'_> {
 }
 
 /// [`shutdown`](OwnedWriteHalf::shutdown), which never waits. A checkpoint all the same.
-impl HalfClose for OwnedWriteHalf {
+impl<S: SocketStream> HalfClose for OwnedWriteHalf<S> {
     fn end_write(&mut self, cx: &mut Cx) -> Result<(), Error> {
         cx.checkpoint()?;
         Ok(self.shutdown()?)

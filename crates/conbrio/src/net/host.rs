@@ -1,14 +1,9 @@
-//! Which host of a simulated network the caller is on.
-//!
-//! Owns the key under which tasks see it; `testing::network` binds it. Outside of a simulation there is
-//! one host, and nobody asks.
+//! Which host of a simulated network a socket is made on.
 
 use conbrio_reactor::sim::HostId;
 
-use crate::task::{Cx, LocalKey};
-
-/// The host that a task's sockets belong to. Where none is bound, it is the default host.
-pub(crate) static HOST: LocalKey<HostId> = LocalKey::new();
+use crate::lowlevel::HOST;
+use crate::task::Cx;
 
 pub(super) fn current(cx: &Cx) -> HostId {
     cx.local(&HOST).copied().unwrap_or_default()

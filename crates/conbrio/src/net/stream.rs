@@ -9,6 +9,7 @@ use conbrio_reactor::{Source, os};
 use socket2::SockRef;
 
 use super::send_file::send_file;
+use super::socket_stream::{Sealed, SocketStream};
 use super::{ConnectOptions, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToAddrs, WriteHalf};
 use super::{owned, transfer};
 use crate::io::{self as cx_io, Error, Incomplete, Read, With, Write};
@@ -385,13 +386,13 @@ impl TcpStream {
     /// # });
     /// ```
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf::new(&self.source), WriteHalf::new(&self.source))
+        (ReadHalf::new(self), WriteHalf::new(self))
     }
 
     /// As [`split`](TcpStream::split), with halves that own the stream together: the connection closes when
     /// both are gone. Dropping the write half ends its direction. Costs an allocation.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        owned::split(self.source)
+        owned::split(self)
     }
 
     /// The address of this side.
@@ -477,6 +478,24 @@ impl Write for TcpStream {
     /// Nothing is held back. A checkpoint all the same.
     fn flush(&mut self, cx: &mut Cx) -> Result<(), Error> {
         Ok(cx.checkpoint()?)
+    }
+}
+
+impl SocketStream for TcpStream {
+    type Address = SocketAddr;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer_addr()
+    }
+}
+
+impl Sealed for TcpStream {
+    fn source(&self) -> &Source {
+        &self.source
     }
 }
 

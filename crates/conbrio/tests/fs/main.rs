@@ -2,6 +2,10 @@
 
 #[path = "../common/alone.rs"]
 mod alone;
+#[path = "../common/pattern.rs"]
+mod pattern;
+#[path = "../common/reactors.rs"]
+mod reactors;
 
 mod atomic;
 mod attributes;

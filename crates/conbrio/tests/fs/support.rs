@@ -1,11 +1,13 @@
 //! What the suites share.
 
 pub(crate) use crate::alone::in_a_process_of_its_own;
+pub(crate) use crate::pattern::pattern;
+pub(crate) use crate::reactors::reactors;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use conbrio::Builder;
 use conbrio::prelude::*;
-use conbrio::{Builder, Reactor};
 
 /// Runs a test on one worker, and on two, on each reactor that the machine has.
 #[track_caller]
@@ -22,17 +24,6 @@ pub(crate) fn on_stacks(bytes: usize, test: impl Fn(&mut Cx) + Send + Sync) {
             builder.run(|cx| test(cx)).unwrap();
         }
     }
-}
-
-pub(crate) fn reactors() -> impl Iterator<Item = Reactor> {
-    let uring = match Builder::new().workers(1).reactor(Reactor::Uring).run(|_| ()) {
-        Ok(()) => Some(Reactor::Uring),
-        Err(error) => {
-            println!("SKIPPED on io_uring: {error}");
-            None
-        }
-    };
-    std::iter::once(Reactor::Epoll).chain(uring)
 }
 
 /// A directory of one test, removed at its end.
@@ -73,11 +64,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// Bytes that show where they were lost, doubled or exchanged.
-pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at % 251) as u8).collect()
 }
 
 /// Random numbers from a seed, which is printed if the test fails. `CONBRIO_SEED` replaces it.

@@ -44,7 +44,7 @@ fn all_steps<R>(all: &[u8], result: Result<R, Incomplete>) -> Sent {
 fn write_until_blocked(cx: &mut Cx, mut write: impl FnMut(&mut Cx) -> Sent + Send) -> u64 {
     let mut sent = 0;
     loop {
-        match cancel_if_blocked(cx, &mut write) {
+        match cancel_if_blocked(cx, &mut write).0 {
             Ok(count) => sent += count,
             Err(count) => return sent + count,
         }

@@ -70,7 +70,7 @@ fn a_cancelled_connect_closes_its_socket() {
             let (error, before) = loop {
                 assert!(connected.len() < 64, "a queue of length 0 takes connections without end");
                 let before = open_descriptors();
-                match cancel_if_blocked(cx, |cx| TcpStream::connect(cx, address)) {
+                match cancel_if_blocked(cx, |cx| TcpStream::connect(cx, address)).0 {
                     Ok(stream) => connected.push(stream),
                     Err(error) => break (error, before),
                 }

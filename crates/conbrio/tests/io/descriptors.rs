@@ -1,6 +1,5 @@
 //! What happens when the limit of open files is reached. In a process of its own, whose limit it is.
 
-use std::fs::File;
 use std::io::ErrorKind;
 
 use conbrio::prelude::*;
@@ -9,22 +8,8 @@ use conbrio::testing::settle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{
-    CUSHION, in_a_process_of_its_own, listener, on_workers, open_descriptors, refusing,
+    CUSHION, exhaust, in_a_process_of_its_own, listener, on_workers, open_descriptors, refusing,
 };
-
-/// Opens files until no more can be opened.
-fn exhaust() -> Vec<File> {
-    let mut files = Vec::new();
-    loop {
-        match File::open("/dev/null") {
-            Ok(file) => files.push(file),
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-                return files;
-            }
-        }
-    }
-}
 
 // spec: test_highlevel_socket.SocketListener_accept_errors
 #[test]

@@ -3,6 +3,16 @@
 
 #[path = "../common/alone.rs"]
 mod alone;
+#[path = "../common/cancelling.rs"]
+mod cancelling;
+#[path = "../common/on_workers.rs"]
+mod on_workers;
+#[path = "../common/open_files.rs"]
+mod open_files;
+#[path = "../common/pattern.rs"]
+mod pattern;
+#[path = "../common/reactors.rs"]
+mod reactors;
 
 mod accept;
 mod adapter;

@@ -4,6 +4,10 @@
 mod alone;
 #[path = "../common/beside.rs"]
 mod beside;
+#[path = "../common/reactors.rs"]
+mod reactors;
+#[path = "../common/real.rs"]
+mod real;
 #[path = "../common/trial.rs"]
 mod trial;
 

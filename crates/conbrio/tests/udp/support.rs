@@ -1,10 +1,11 @@
 //! What the suites share.
 
+pub(crate) use crate::reactors::reactors;
 use std::net::SocketAddr;
 
+use conbrio::Builder;
 use conbrio::net::UdpSocket;
 use conbrio::prelude::*;
-use conbrio::{Builder, Reactor};
 
 /// Runs a test on one worker, and on two, on each reactor that the machine has.
 #[track_caller]
@@ -21,17 +22,6 @@ pub(crate) fn on_workers(test: impl Fn(&mut Cx) + Send + Sync) {
 pub(crate) fn everywhere(test: impl Fn(&mut Cx) + Send + Sync) {
     conbrio::testing::run(|cx| test(cx));
     on_workers(test);
-}
-
-pub(crate) fn reactors() -> impl Iterator<Item = Reactor> {
-    let uring = match Builder::new().workers(1).reactor(Reactor::Uring).run(|_| ()) {
-        Ok(()) => Some(Reactor::Uring),
-        Err(error) => {
-            println!("SKIPPED on io_uring: {error}");
-            None
-        }
-    };
-    std::iter::once(Reactor::Epoll).chain(uring)
 }
 
 /// A socket, and where it is.

@@ -180,7 +180,7 @@ fn a_cancelled_file_has_sent_what_it_says() {
             let (mut unix, unix_peer) = UnixStream::pair().unwrap();
             let (mut left, right) = tcp(cx);
             left.set_send_buffer_size(16 * 1024).unwrap();
-            right.set_recv_buffer_size(16 * 1024).unwrap();
+            right.set_recv_buffer_size(64 * 1024).unwrap();
             unix.set_send_buffer_size(16 * 1024).unwrap();
             let mut got = Vec::new();
             let mut sent = 0;

@@ -1,27 +1,14 @@
 //! What happens when the limit of open files is reached. In processes of their own, whose limit it is.
 
-use std::fs::File;
 use std::os::fd::AsFd;
 
 use conbrio::net::{UnixDatagram, UnixListener, UnixStream};
 use conbrio::testing::settle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{CUSHION, Folder, in_a_process_of_its_own, on_workers, open_descriptors};
-
-/// Opens files until no more can be opened.
-fn exhaust() -> Vec<File> {
-    let mut files = Vec::new();
-    loop {
-        match File::open("/dev/null") {
-            Ok(file) => files.push(file),
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-                return files;
-            }
-        }
-    }
-}
+use crate::support::{
+    CUSHION, Folder, exhaust, in_a_process_of_its_own, on_workers, open_descriptors,
+};
 
 #[test]
 fn no_descriptor_left() {

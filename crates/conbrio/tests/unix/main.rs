@@ -5,6 +5,16 @@
 mod alone;
 #[path = "../common/beside.rs"]
 mod beside;
+#[path = "../common/on_workers.rs"]
+mod on_workers;
+#[path = "../common/open_files.rs"]
+mod open_files;
+#[path = "../common/pattern.rs"]
+mod pattern;
+#[path = "../common/reactors.rs"]
+mod reactors;
+#[path = "../common/real.rs"]
+mod real;
 #[path = "../common/trial.rs"]
 mod trial;
 

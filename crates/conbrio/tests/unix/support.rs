@@ -2,51 +2,25 @@
 
 pub(crate) use crate::alone::in_a_process_of_its_own;
 pub(crate) use crate::beside::beside;
+pub(crate) use crate::on_workers::on_workers;
+pub(crate) use crate::open_files::{exhaust, open_descriptors};
+pub(crate) use crate::pattern::pattern;
+pub(crate) use crate::reactors::reactors;
 pub(crate) use crate::trial::was_cancelled;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use conbrio::Builder;
 use conbrio::net::{UnixListener, UnixStream};
 use conbrio::prelude::*;
-use conbrio::testing::{CancelPoints, Trial};
-use conbrio::{Builder, Reactor};
+use conbrio::testing::Trial;
 
-/// Runs a test on one worker, and on two, on each reactor that the machine has.
-#[track_caller]
-pub(crate) fn on_workers(test: impl Fn(&mut Cx) + Send + Sync) {
-    for reactor in reactors() {
-        for workers in [1, 2] {
-            Builder::new().workers(workers).reactor(reactor).run(|cx| test(cx)).unwrap();
-        }
-    }
-}
-
-pub(crate) fn reactors() -> impl Iterator<Item = Reactor> {
-    let uring = match Builder::new().workers(1).reactor(Reactor::Uring).run(|_| ()) {
-        Ok(()) => Some(Reactor::Uring),
-        Err(error) => {
-            println!("SKIPPED on io_uring: {error}");
-            None
-        }
-    };
-    std::iter::once(Reactor::Epoll).chain(uring)
-}
-
-/// Cancels `body` at every point, on each reactor. What is lost is waited for in vain, so there is a limit,
-/// which makes the wait fail.
+/// Cancels `body` at every point, on each reactor that the machine has.
 #[track_caller]
 pub(crate) fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) {
     for reactor in reactors() {
-        let builder = Builder::new().workers(1).reactor(reactor);
-        let passed = CancelPoints::new().real(builder).run(|cx, trial| {
-            let in_time = cx.move_on_after(Duration::from_secs(20), |cx| {
-                body(cx, trial);
-                Ok::<(), Cancelled>(())
-            });
-            drop(in_time);
-        });
-        assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
+        crate::real::real(Builder::new().reactor(reactor), points, &mut body);
     }
 }
 
@@ -80,16 +54,6 @@ pub(crate) fn connection(cx: &mut Cx, path: &Path) -> (UnixListener, UnixStream,
     let left = UnixStream::connect(cx, path).unwrap();
     let (right, _) = listener.accept(cx).unwrap();
     (listener, left, right)
-}
-
-/// Bytes that show where they were lost, doubled or exchanged.
-pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at % 251) as u8).collect()
-}
-
-/// How many descriptors this process has.
-pub(crate) fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// A local socket delivers at once; this is for the threads on the way.

@@ -13,12 +13,12 @@ use socket2::SockRef;
 
 use super::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, UCred, WithFds, WriteHalf, address, credentials, fds,
-    owned,
 };
 use crate::io::{self as cx_io, Error, HalfClose, Incomplete, Read, Split, With, Write};
 use crate::lowlevel::perform;
 use crate::net::send_file::send_file;
-use crate::net::transfer;
+use crate::net::socket_stream::{Sealed, SocketStream};
+use crate::net::{owned, transfer};
 use crate::task::Cx;
 
 /// A connection over a Unix socket.
@@ -406,13 +406,13 @@ impl UnixStream {
     /// Splits the stream into a half to read from and a half to write to, which two children can use at
     /// once. Costs nothing. The stream is whole again when the halves are gone.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf::new(&self.source), WriteHalf::new(&self.source))
+        (ReadHalf::new(self), WriteHalf::new(self))
     }
 
     /// As [`split`](UnixStream::split), with halves that own the stream together: the connection closes when
     /// both are gone. Dropping the write half ends its direction. Costs an allocation.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        owned::split(self.source)
+        owned::split(self)
     }
 
     /// The address of this side; a stream that has connected has none.
@@ -542,6 +542,24 @@ impl Split for UnixStream {
     fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         // The method of the type itself, which has the same name.
         UnixStream::split(self)
+    }
+}
+
+impl SocketStream for UnixStream {
+    type Address = SocketAddr;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer_addr()
+    }
+}
+
+impl Sealed for UnixStream {
+    fn source(&self) -> &Source {
+        &self.source
     }
 }
 

@@ -18,7 +18,7 @@ use crate::trial::was_cancelled;
 use std::time::Duration;
 
 use conbrio::prelude::*;
-use conbrio::testing::{CancelPoints, Trial, cancel_at_every_checkpoint};
+use conbrio::testing::{Trial, cancel_at_every_checkpoint};
 
 const SHORT: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -30,19 +30,10 @@ fn simulated(points: usize, body: impl FnMut(&mut Cx, &Trial) + Send) {
     assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
 }
 
-/// With sockets and threads of the system. What is lost is waited for in vain, so there is a limit, which
-/// makes the wait fail.
+/// With sockets and threads of the system.
 #[track_caller]
-fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) {
-    let builder = conbrio::Builder::new().workers(1);
-    let passed = CancelPoints::new().real(builder).run(|cx, trial| {
-        let in_time = cx.move_on_after(Duration::from_secs(20), |cx| {
-            body(cx, trial);
-            Ok::<(), Cancelled>(())
-        });
-        drop(in_time);
-    });
-    assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
+fn real(points: usize, body: impl FnMut(&mut Cx, &Trial) + Send) {
+    crate::real::real(conbrio::Builder::new(), points, body);
 }
 
 /// Bytes that show where they were lost, doubled or exchanged; all of them letters and line feeds.

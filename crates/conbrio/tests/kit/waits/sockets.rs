@@ -1,18 +1,44 @@
 //! Streams of the system and their halves: no byte is lost, doubled or sent although it was cancelled.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::Shutdown;
+use std::os::fd::AsFd;
 
 use conbrio::io::{Error, HalfClose, Incomplete, Read, Write};
-use conbrio::net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
+use conbrio::net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, SocketStream, WriteHalf};
+use conbrio::net::{TcpListener, TcpStream, UnixStream};
 use conbrio::prelude::*;
+use conbrio::testing::Trial;
+use socket2::SockRef;
 
-use super::{beside, pattern, real, was_cancelled};
+use super::{beside, pattern, was_cancelled};
+use crate::reactors::reactors;
 
-fn pair(cx: &mut Cx) -> (TcpStream, TcpStream) {
-    let mut listener = TcpListener::bind(cx, "127.0.0.1:0").unwrap();
-    let left = TcpStream::connect(cx, listener.local_addr().unwrap()).unwrap();
-    (left, listener.accept(cx).unwrap().0)
+/// The two kinds of streams, which are tested alike.
+trait Stream: SocketStream + Read + Write + HalfClose + AsFd + Sized {
+    /// Two ends of a connection.
+    fn pair(cx: &mut Cx) -> (Self, Self);
+}
+
+impl Stream for TcpStream {
+    fn pair(cx: &mut Cx) -> (TcpStream, TcpStream) {
+        let mut listener = TcpListener::bind(cx, "127.0.0.1:0").unwrap();
+        let left = TcpStream::connect(cx, listener.local_addr().unwrap()).unwrap();
+        (left, listener.accept(cx).unwrap().0)
+    }
+}
+
+impl Stream for UnixStream {
+    fn pair(_: &mut Cx) -> (UnixStream, UnixStream) {
+        UnixStream::pair().unwrap()
+    }
+}
+
+/// On each reactor that the machine has.
+#[track_caller]
+fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) {
+    for reactor in reactors() {
+        crate::real::real(conbrio::Builder::new().reactor(reactor), points, &mut body);
+    }
 }
 
 /// What can be read from, by the methods of the type itself.
@@ -34,8 +60,8 @@ trait Sink {
 
 // The types have the same methods, and no trait of theirs says so.
 macro_rules! source {
-    ($kind:ty) => {
-        impl Source for $kind {
+    ($kind:ty $(, $parameter:ident)?) => {
+        impl$(<$parameter: SocketStream>)? Source for $kind {
             fn one(&mut self, cx: &mut Cx, buf: &mut [u8]) -> Result<usize, Error> {
                 self.read(cx, buf)
             }
@@ -63,8 +89,8 @@ macro_rules! source {
 }
 
 macro_rules! sink {
-    ($kind:ty) => {
-        impl Sink for $kind {
+    ($kind:ty $(, $parameter:ident)?) => {
+        impl$(<$parameter: SocketStream>)? Sink for $kind {
             fn one(&mut self, cx: &mut Cx, data: &[u8]) -> Result<usize, Error> {
                 self.write(cx, data)
             }
@@ -83,11 +109,13 @@ macro_rules! sink {
 }
 
 source!(TcpStream);
-source!(ReadHalf<'_>);
-source!(OwnedReadHalf);
+source!(UnixStream);
+source!(ReadHalf<'_, S>, S);
+source!(OwnedReadHalf<S>, S);
 sink!(TcpStream);
-sink!(WriteHalf<'_>);
-sink!(OwnedWriteHalf);
+sink!(UnixStream);
+sink!(WriteHalf<'_, S>, S);
+sink!(OwnedWriteHalf<S>, S);
 
 /// How many ways of reading there are in [`read_some`].
 const READS: usize = 5;
@@ -130,10 +158,10 @@ fn read_some(
 
 /// Cancels reading from what `lend` makes of a stream at every point, and reads the rest afterwards.
 #[track_caller]
-fn reading(lend: impl Fn(TcpStream, &mut dyn FnMut(&mut dyn Source)) + Sync + Copy) {
+fn reading<S: Stream>(lend: impl Fn(S, &mut dyn FnMut(&mut dyn Source)) + Sync + Copy) {
     for way in 0..READS {
         real(8, |cx, trial| {
-            let (mut left, right) = pair(cx);
+            let (mut left, right) = S::pair(cx);
             let data = pattern(SENT);
             let sender = |cx: &mut Cx| {
                 for piece in data.chunks(5) {
@@ -142,7 +170,7 @@ fn reading(lend: impl Fn(TcpStream, &mut dyn FnMut(&mut dyn Source)) + Sync + Co
                     cx.yield_now()?;
                     left.write_all(cx, piece)?;
                 }
-                left.shutdown(Shutdown::Write)
+                Ok(left.end_write(cx)?)
             };
             let mut got = Vec::new();
             beside(cx, sender, |cx| {
@@ -164,20 +192,41 @@ fn reading(lend: impl Fn(TcpStream, &mut dyn FnMut(&mut dyn Source)) + Sync + Co
 
 // N17: net::TcpStream::{read, read_with, read_vectored, read_exact, peek}
 #[test]
-fn reading_from_a_stream() {
-    reading(|mut stream, read| read(&mut stream));
+fn reading_from_a_tcp_stream() {
+    reading::<TcpStream>(|mut stream, read| read(&mut stream));
+}
+
+// N17: net::UnixStream::{read, read_with, read_vectored, read_exact, peek}
+#[test]
+fn reading_from_a_unix_stream() {
+    reading::<UnixStream>(|mut stream, read| read(&mut stream));
 }
 
 // N17: net::ReadHalf::{read, read_with, read_vectored, read_exact, peek}
 #[test]
-fn reading_from_a_half() {
-    reading(|mut stream, read| read(&mut stream.split().0));
+fn reading_from_a_half_of_a_tcp_stream() {
+    reading::<TcpStream>(|mut stream, read| read(&mut stream.split().0));
+}
+
+// N17: net::ReadHalf::{read, read_with, read_vectored, read_exact, peek}
+#[test]
+fn reading_from_a_half_of_a_unix_stream() {
+    reading::<UnixStream>(|mut stream, read| read(&mut stream.split().0));
 }
 
 // N17: net::OwnedReadHalf::{read, read_with, read_vectored, read_exact, peek}
 #[test]
-fn reading_from_an_owned_half() {
-    reading(|stream, read| {
+fn reading_from_an_owned_half_of_a_tcp_stream() {
+    reading::<TcpStream>(|stream, read| {
+        let (mut reader, _writer) = stream.into_split();
+        read(&mut reader);
+    });
+}
+
+// N17: net::OwnedReadHalf::{read, read_with, read_vectored, read_exact, peek}
+#[test]
+fn reading_from_an_owned_half_of_a_unix_stream() {
+    reading::<UnixStream>(|stream, read| {
         let (mut reader, _writer) = stream.into_split();
         read(&mut reader);
     });
@@ -222,13 +271,13 @@ fn write_much(
 /// Cancels writing to what `lend` makes of a stream at every point. The peer gets what was reported as done,
 /// and then the end.
 #[track_caller]
-fn writing(lend: impl Fn(TcpStream, &mut dyn FnMut(&mut dyn Sink)) + Sync + Copy) {
+fn writing<S: Stream>(lend: impl Fn(S, &mut dyn FnMut(&mut dyn Sink)) + Sync + Copy) {
     let data = pattern(MUCH);
     for way in 0..3 {
         real(4, |cx, trial| {
-            let (left, mut right) = pair(cx);
-            socket2::SockRef::from(&left).set_send_buffer_size(BUFFER).unwrap();
-            socket2::SockRef::from(&right).set_recv_buffer_size(BUFFER).unwrap();
+            let (left, mut right) = S::pair(cx);
+            SockRef::from(&left).set_send_buffer_size(BUFFER).unwrap();
+            SockRef::from(&right).set_recv_buffer_size(BUFFER).unwrap();
             let mut received = Vec::new();
             let mut sent = 0;
             let receiver = |cx: &mut Cx| {
@@ -255,20 +304,41 @@ fn writing(lend: impl Fn(TcpStream, &mut dyn FnMut(&mut dyn Sink)) + Sync + Copy
 
 // N17: net::TcpStream::{write, write_vectored, write_all, flush, end_write}
 #[test]
-fn writing_to_a_stream() {
-    writing(|mut stream, write| write(&mut stream));
+fn writing_to_a_tcp_stream() {
+    writing::<TcpStream>(|mut stream, write| write(&mut stream));
+}
+
+// N17: net::UnixStream::{write, write_vectored, write_all, flush, end_write}
+#[test]
+fn writing_to_a_unix_stream() {
+    writing::<UnixStream>(|mut stream, write| write(&mut stream));
 }
 
 // N17: net::WriteHalf::{write, write_vectored, write_all, flush, end_write}
 #[test]
-fn writing_to_a_half() {
-    writing(|mut stream, write| write(&mut stream.split().1));
+fn writing_to_a_half_of_a_tcp_stream() {
+    writing::<TcpStream>(|mut stream, write| write(&mut stream.split().1));
+}
+
+// N17: net::WriteHalf::{write, write_vectored, write_all, flush, end_write}
+#[test]
+fn writing_to_a_half_of_a_unix_stream() {
+    writing::<UnixStream>(|mut stream, write| write(&mut stream.split().1));
 }
 
 // N17: net::OwnedWriteHalf::{write, write_vectored, write_all, flush, end_write}
 #[test]
-fn writing_to_an_owned_half() {
-    writing(|stream, write| {
+fn writing_to_an_owned_half_of_a_tcp_stream() {
+    writing::<TcpStream>(|stream, write| {
+        let (_reader, mut writer) = stream.into_split();
+        write(&mut writer);
+    });
+}
+
+// N17: net::OwnedWriteHalf::{write, write_vectored, write_all, flush, end_write}
+#[test]
+fn writing_to_an_owned_half_of_a_unix_stream() {
+    writing::<UnixStream>(|stream, write| {
         let (_reader, mut writer) = stream.into_split();
         write(&mut writer);
     });
