@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use conbrio::io::{BufReader, HalfClose as _, Write as _};
 use conbrio::net::Incoming;
@@ -10,7 +10,7 @@ use conbrio::prelude::*;
 use headers::HeaderMapExt as _;
 use http::{StatusCode as Status, Version};
 
-use crate::{Server, request, request::Request, response::Response, stream::Stream};
+use super::{Server, request, request::Request, response::Response, stream::Stream};
 
 /// Serves a connection to its end. Fails only if it is cancelled: any other error is the connection's
 /// own, and as the error of its task it would cancel all of them.
@@ -42,7 +42,7 @@ struct Connection<'a> {
 impl Connection<'_> {
     fn converse(&mut self, cx: &mut Cx) -> io::Result<()> {
         while let Some(request) = self.next(cx)? {
-            let began = Instant::now();
+            let began = cx.now();
             let response = match &request {
                 Ok(request) => cx.blocking(|| self.server.answer(request))?,
                 Err(status) => Response::from(*status),
@@ -52,7 +52,7 @@ impl Connection<'_> {
             let length = self.send(cx, response, goes_on)?;
             self.server.statistics.requests.fetch_add(1, Relaxed);
             let line = request.map(|it| format!("{} {} {:?}", it.method(), it.uri(), it.version()));
-            let (line, time) = (line.unwrap_or_default(), began.elapsed());
+            let (line, time) = (line.unwrap_or_default(), cx.now() - began);
             self.server.log(format_args!("{} {line:?} {status} {length} {time:.1?}", self.peer));
             if !goes_on {
                 // Closing at once could lose the response on its way (RFC 9112, section 9.6).

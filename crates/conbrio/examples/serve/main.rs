@@ -15,8 +15,8 @@ mod response;
 mod stream;
 
 use std::io::{self, Write as _};
-use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use std::{error::Error, fs::File, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser as _;
@@ -29,7 +29,7 @@ use rustix::process::{Signal, getpid, kill_process};
 /// pressed twice. Times are in seconds.
 // And what all connections share: it lives on the stack of `main`, and they borrow it.
 #[derive(clap::Parser)]
-struct Server {
+pub(crate) struct Server {
     #[arg(default_value = ".", value_parser = PathBufValueParser::new().try_map(open_folder))]
     folder: Arc<File>,
     /// Where to listen; port 0 takes a free one
@@ -88,26 +88,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     if server.tls {
         server.encryption = stream::Encryption::new()?;
     }
-    let began = Instant::now();
     // What is read comes from the page cache most of the time: more threads would only take turns.
-    conbrio::Builder::new().blocking_threads(32).run(|cx| serve(cx, &server))??;
-    let Statistics { connections, requests, bytes, cut_off } = server.statistics;
-    let (megabytes, time) = (bytes.into_inner() as f64 / 1e6, began.elapsed());
-    Ok(writeln!(
-        io::stdout(),
-        "served {requests:?} requests ({megabytes:.1} MB) on {connections:?} connections \
-         in {time:.1?}; {cut_off:?} connections were cut off"
-    )?)
+    conbrio::Builder::new()
+        .blocking_threads(32)
+        .run(|cx| serve(cx, &server, &mut io::stdout()))??;
+    Ok(())
 }
 
-/// Serves until it is told to end, then drains; returns when the last connection has ended.
-fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
+/// Serves until it is told to end, then drains; returns when the last connection has ended. Says to `out`
+/// where it listens, and at the end what it has done.
+pub(crate) fn serve(cx: &mut Cx, server: &Server, out: &mut impl io::Write) -> io::Result<()> {
+    let began = cx.now();
     let serve =
         ServeOptions::new().on_shortage(|error| server.log(format_args!("accept: {error}")));
     let _ended = shutdown_on_termination(cx, server.grace, |cx| {
         let listener = TcpListener::bind(cx, server.listen)?;
         let scheme = if server.tls { "https" } else { "http" };
-        writeln!(io::stdout(), "listening on {scheme}://{}/", listener.local_addr()?)?;
+        writeln!(out, "listening on {scheme}://{}/", listener.local_addr()?)?;
         cx.nursery(|cx, n| {
             if let Some(time) = server.quit_after {
                 n.spawn(move |cx| {
@@ -121,7 +118,13 @@ fn serve(cx: &mut Cx, server: &Server) -> io::Result<()> {
         })
         .map_err(io::Error::from)
     })?;
-    Ok(())
+    let Statistics { connections, requests, bytes, cut_off } = &server.statistics;
+    let (megabytes, time) = (bytes.load(Relaxed) as f64 / 1e6, cx.now() - began);
+    writeln!(
+        out,
+        "served {requests:?} requests ({megabytes:.1} MB) on {connections:?} connections \
+         in {time:.1?}; {cut_off:?} connections were cut off"
+    )
 }
 
 impl Server {

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-use crate::{Server, request::Request};
+use super::{Server, request::Request};
 
 pub(crate) struct Response {
     pub(crate) status: Status,

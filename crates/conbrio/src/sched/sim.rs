@@ -23,9 +23,11 @@ use super::runnable::Runnable;
 use super::shared::{Remote, Shared};
 use super::worker::Worker;
 
+mod signals;
 mod tasks;
 mod trace;
 
+pub(crate) use signals::{Bell, SimulatedSignals};
 use tasks::Tasks;
 pub(crate) use tasks::WHICH_TASK;
 use trace::Tracing;
@@ -44,6 +46,8 @@ pub(crate) struct Simulation {
     pub(crate) delay_one_in: usize,
     /// What happens outside of the program.
     pub(crate) world: Option<Arc<dyn World>>,
+    /// The signals that processes of the run get.
+    pub(crate) signals: SimulatedSignals,
     pub(crate) on_stuck: Box<dyn OnStuck>,
     /// What the run is doing, for others to see.
     pub(crate) trace: Arc<Trace>,
@@ -80,14 +84,20 @@ pub(crate) enum Stuck {
     Deadlock,
     /// The limit of steps is reached.
     TooManySteps,
+    /// The signal of this number has ended a process.
+    EndedBySignal(i32),
 }
 
 impl std::fmt::Display for Stuck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Stuck::Deadlock => "deadlock: nothing can run any more",
-            Stuck::TooManySteps => "the limit of steps is reached",
-        })
+        match self {
+            Stuck::Deadlock => f.write_str("deadlock: nothing can run any more"),
+            Stuck::TooManySteps => f.write_str("the limit of steps is reached"),
+            Stuck::EndedBySignal(number) => {
+                let name = signals::name_of(*number);
+                write!(f, "{name} ended the process: nobody listened to the signal")
+            }
+        }
     }
 }
 
@@ -171,6 +181,13 @@ impl Run<'_> {
         let mut stuck = None;
         loop {
             self.tracing.begins(self.simulation);
+            // What has ended a process when the main task had ended is for whoever began the run.
+            if !self.shared.is_stopping()
+                && stuck.is_none()
+                && let Some(number) = self.simulation.signals.take_end()
+            {
+                self.report(&mut stuck, Stuck::EndedBySignal(number));
+            }
             let any = match self.simulation.scheduling {
                 Scheduling::Workers => {
                     ready.clear();
@@ -220,8 +237,8 @@ impl Run<'_> {
     /// When something happens that no task does.
     fn next_event(&self) -> Ticks {
         let timers = self.workers.iter().map(Worker::next_deadline).min().unwrap_or(NEVER);
-        let world = self.simulation.world.as_ref();
-        timers.min(world.and_then(|world| world.next_event()).unwrap_or(NEVER))
+        let world = self.simulation.world.as_ref().and_then(|world| world.next_event());
+        timers.min(world.unwrap_or(NEVER)).min(self.simulation.signals.next_arrival())
     }
 
     /// Lets time jump to the next thing that happens. `false` if nothing ever will.
@@ -243,6 +260,7 @@ impl Run<'_> {
         if let Some(world) = &self.simulation.world {
             world.advance(timeline.now());
         }
+        self.simulation.signals.advance(timeline.now());
         true
     }
 

@@ -15,6 +15,13 @@
 //!
 //! Therefore keep the [`Signals`] as long as the signals should do no harm.
 //!
+//! # In a simulated run
+//!
+//! There signals come from the test, by [`testing::raise`](crate::testing::raise), and the process begins with
+//! the default action for each. [`Signals`] that are made in a task are those of the run; those that are made
+//! elsewhere (on a thread of the program's own, in [`Cx::blocking`]) are of the system, and no task of the
+//! run can wait for them.
+//!
 //! # Examples
 //!
 //! The first signal begins a shutdown, the second one cuts it short:

@@ -1,16 +1,14 @@
 //! Waiting for signals.
 //!
-//! Owns what users see of a [`Listener`], whose invariant is all there is: whoever empties its bell and then
-//! looks for signals sees the signal that rang. So looking first and emptying then loses none.
+//! Owns what users see of a [`Listener`], whose invariant is all there is: whoever has heard its bell and then
+//! looks for signals sees the signal that rang. So looking first and waiting then loses none.
 
 use std::fmt;
 use std::io;
 
-use conbrio_reactor::op;
-
 use super::Signal;
 use crate::io::Error;
-use crate::lowlevel::{Listener, perform};
+use crate::lowlevel::Listener;
 use crate::task::Cx;
 
 /// Catches signals from the time it is made until it is dropped.
@@ -100,15 +98,15 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// `Unsupported` in a simulated run. Besides, what read(2) says, which for a descriptor of our own is
-    /// nothing.
+    /// `Unsupported` if they are of another run, and one of the two is simulated. Besides, what read(2) says,
+    /// which for a descriptor of our own is nothing.
     pub fn wait(&mut self, cx: &mut Cx) -> Result<Signal, Error> {
         cx.checkpoint()?;
         loop {
             if let Some(signal) = self.try_wait() {
                 return Ok(signal);
             }
-            perform(cx, &mut op::Read::new(self.listener.bell(), &mut [0; 8]))?;
+            self.listener.wait(cx)?;
         }
     }
 

@@ -22,6 +22,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use crate::sched::Worker;
+
+use super::cell::Task;
 use super::cx::Cx;
 
 /// Names a value of type `T` that a task and its children can see. Make it a `static`.
@@ -117,6 +120,16 @@ impl Locals {
         }
         None
     }
+}
+
+/// The value that is bound to a key in the task that runs on this thread, for code that has no `cx`.
+pub(crate) fn local_here<T: Copy + Sync + 'static>(key: &'static LocalKey<T>) -> Option<T> {
+    let running = Worker::current()?.running()?;
+    // SAFETY: only tasks run, and the one that runs now, which is the caller, is alive.
+    let task = unsafe { running.cast::<Task>().as_ref() };
+    let locals = task.locals().get();
+    // SAFETY: as in `Cx::local`: the caller lies inside the `with_local` of each frame; the value is copied.
+    unsafe { locals.find(key) }.copied()
 }
 
 impl Cx {

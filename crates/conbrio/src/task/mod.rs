@@ -14,5 +14,5 @@ pub(crate) use cell::{Task, TaskKind, TaskOptions};
 pub use cx::Cx;
 pub(crate) use holding::{Blocker, Held, ITS_CHILDREN};
 pub use locals::LocalKey;
-pub(crate) use locals::Locals;
+pub(crate) use locals::{Locals, local_here};
 pub(crate) use on_exit::OnExit;

@@ -58,7 +58,8 @@ pub fn run<R>(main: impl FnOnce(&mut Cx) -> R) -> R {
 ///   it. It may do so in a real runtime, too. After ten seconds of real time a line on standard error
 ///   names the task that keeps the thread.
 /// * [`net`](crate::net) works on a simulated [`network`](super::network). Descriptors of the system cannot
-///   be waited for: operations on them fail with `Unsupported`, and so do [signals](crate::signal).
+///   be waited for: operations on them fail with `Unsupported`.
+/// * [Signals](crate::signal) come from the test, by [`raise`](super::raise), and never from the system.
 ///
 /// # Examples
 ///

@@ -3,6 +3,7 @@
 //! * [`run`] simulates: one thread, virtual time, and every decision drawn from a seed.
 //! * [`explore`] does so for many seeds, and shows the simplest course of a failure. [`exhaust`] runs all
 //!   courses of a small program.
+//! * [`network`] is what such a run has in place of the network, and [`raise`] sends it signals.
 //! * [`cancel_at_every_checkpoint`], [`assert_checkpoints`], [`Sequencer`], [`settle`], [`MockClock`]: for
 //!   one thing at a time.
 //!
@@ -21,6 +22,7 @@ mod mock_clock;
 pub mod network;
 mod panics;
 mod progress;
+mod raise;
 mod sequencer;
 mod session;
 mod settle;
@@ -40,5 +42,6 @@ pub use exhaust::{Exhausted, exhaust};
 pub use exploration::{Coverage, Exploration};
 pub use explore::explore;
 pub use mock_clock::MockClock;
+pub use raise::raise;
 pub use sequencer::{Sequencer, SequencerBroken};
 pub use settle::settle;

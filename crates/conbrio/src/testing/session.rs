@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cancel::Cancelled;
-use crate::clock::Clock;
+use crate::clock::{Clock, Ticks};
 use crate::run::{Builder as RuntimeBuilder, SpareParts};
-use crate::sched::{OnStuck, Scheduling, Simulation, Step, Stuck, Trace};
+use crate::sched::{OnStuck, Scheduling, SimulatedSignals, Simulation, Step, Stuck, Trace};
 use crate::scope::CancelHandle;
 use crate::task::Cx;
 use crate::testing::MockClock;
@@ -66,7 +66,7 @@ pub(super) struct Course<R> {
 pub(super) enum Failure {
     /// It panicked; the last panic that was reported says where.
     Panic(Box<dyn Any + Send>, Option<Caught>),
-    /// It did not go on; with a list of all tasks.
+    /// It did not go on; with a list of all tasks, if there were any left.
     Stuck(Stuck, String),
 }
 
@@ -121,6 +121,7 @@ impl Session {
             preempt_one_in: options.preempt_one_in,
             delay_one_in: options.delay_one_in,
             world: Some(Arc::new(network)),
+            signals: SimulatedSignals::default(),
             on_stuck: Box::new(Arc::clone(&rescue)),
             trace: Arc::clone(&self.trace),
         });
@@ -132,7 +133,8 @@ impl Session {
             builder = builder.instrument(Arc::clone(instrument));
         }
         self.catcher.listen(report == Report::Quiet);
-        let outcome = builder.run_simulated(simulation, &mut self.parts, |cx| {
+        let ran = Arc::clone(&simulation);
+        let outcome = builder.run_simulated(ran, &mut self.parts, |cx| {
             let mut value = None;
             let rescued: Result<Option<()>, Cancelled> = cx.cancel_scope(|cx, scope| {
                 rescue.lock().handle = Some(scope.handle());
@@ -149,11 +151,16 @@ impl Session {
             Err(error) => panic!("conbrio::testing: {error}"),
         };
         let stuck = rescue.lock().stuck.take();
+        // What is still on its way finds nobody who listens, but a process that has not quite ended.
+        simulation.signals.advance(Ticks::MAX);
         Course {
-            outcome: match (stuck, outcome) {
-                (Some((why, tasks)), _) => Err(Failure::Stuck(why, tasks)),
-                (None, Err(payload)) => Err(Failure::Panic(payload, caught)),
-                (None, Ok(value)) => Ok(value),
+            outcome: match (stuck, outcome, simulation.signals.take_end()) {
+                (Some((why, tasks)), ..) => Err(Failure::Stuck(why, tasks)),
+                (None, Err(payload), _) => Err(Failure::Panic(payload, caught)),
+                (None, Ok(_), Some(number)) => {
+                    Err(Failure::Stuck(Stuck::EndedBySignal(number), String::new()))
+                }
+                (None, Ok(value), None) => Ok(value),
             },
             choices: choices.take_record(),
             steps: self.trace.steps(),
@@ -201,6 +208,7 @@ impl Failure {
     pub(super) fn go_on(self) -> ! {
         match self {
             Failure::Panic(payload, _) => resume_unwind(payload),
+            Failure::Stuck(why, tasks) if tasks.is_empty() => panic!("{why}"),
             Failure::Stuck(why, tasks) => {
                 panic!("{why}; the main task was cancelled; all tasks were:\n{tasks}")
             }

@@ -3,6 +3,8 @@
 
 #[path = "../common/alone.rs"]
 mod alone;
+#[path = "../common/reactors.rs"]
+mod reactors;
 #[path = "../common/trial.rs"]
 mod trial;
 
@@ -13,6 +15,7 @@ mod dns;
 mod eyeballs;
 mod joined;
 mod listeners;
+mod postgres_server;
 mod redis_server;
 mod resolving;
 mod serving;

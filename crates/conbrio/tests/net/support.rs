@@ -5,10 +5,12 @@ pub(crate) use crate::trial::was_cancelled;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use conbrio::Builder;
 use conbrio::io::Error;
 use conbrio::net::Resolve;
 use conbrio::prelude::*;
-use conbrio::{Builder, Reactor};
+
+use crate::reactors::reactors;
 
 /// The result of everything in these tests.
 pub(crate) type Io<T = ()> = std::io::Result<T>;
@@ -16,14 +18,7 @@ pub(crate) type Io<T = ()> = std::io::Result<T>;
 /// Runs a test on one worker, and on two, on each reactor that the machine has.
 #[track_caller]
 pub(crate) fn on_workers(test: impl Fn(&mut Cx) -> Io + Send + Sync) {
-    let uring = match Builder::new().workers(1).reactor(Reactor::Uring).run(|_| ()) {
-        Ok(()) => Some(Reactor::Uring),
-        Err(error) => {
-            println!("SKIPPED on io_uring: {error}");
-            None
-        }
-    };
-    for reactor in std::iter::once(Reactor::Epoll).chain(uring) {
+    for reactor in reactors() {
         for workers in [1, 2] {
             let runtime = Builder::new().workers(workers).reactor(reactor);
             runtime.run(|cx| test(cx)).unwrap().unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use conbrio::prelude::*;
 use conbrio::process::{Command, Stdio};
-use conbrio::signal::{Signal, Signals};
+use conbrio::signal::{Signal, Signals, cancel_on_ctrl_c};
 
 use crate::support::{in_a_process_of_its_own, in_a_process_that_ends_by, on_workers, sh};
 
@@ -256,6 +256,34 @@ fn listeners_come_and_go_on_all_threads_while_signals_come() {
         });
         assert!(!was_called(&handler), "one listener was always there");
         drop(sent);
+    });
+}
+
+// Nothing is thrown into running code here: the call ends for it, and who has called is told.
+// spec: test_threads.run_in_trio_thread_ki
+#[test]
+fn ctrl_c_in_a_call_from_a_thread_is_reported_to_that_thread() {
+    let name = "signals::ctrl_c_in_a_call_from_a_thread_is_reported_to_that_thread";
+    in_a_process_of_its_own(name, || {
+        on_workers(|cx| {
+            let outcome = cx.portal(|cx, portal| {
+                std::thread::scope(|s| {
+                    let thread = s.spawn(|| {
+                        portal.run(|cx| {
+                            cancel_on_ctrl_c(cx, |cx| -> std::io::Result<()> {
+                                let this = rustix::process::getpid();
+                                rustix::process::kill_process(this, rustix::process::Signal::INT)?;
+                                Ok(cx.sleep_forever()?)
+                            })
+                        })
+                    });
+                    cx.blocking(|| thread.join().unwrap()).unwrap()
+                })
+            });
+            assert!(matches!(outcome, Ok(Ok(None))), "{outcome:?}");
+            // Nobody else has heard of it.
+            cx.checkpoint().unwrap();
+        });
     });
 }
 

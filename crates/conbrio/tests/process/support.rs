@@ -1,14 +1,15 @@
 //! What the suites share.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use crate::cancelling::{CUSHION, cancel_when_blocked, cancelled_before};
+pub(crate) use crate::pattern::pattern;
 use std::time::Duration;
 
+use conbrio::Builder;
 use conbrio::io::{PipeReader, Read};
 use conbrio::prelude::*;
 use conbrio::process::{Child, Command, Process};
-use conbrio::testing::settle;
-use conbrio::{Builder, MaybeCancelled};
+
+use crate::alone;
 
 /// Runs a test on one worker, and on two.
 #[track_caller]
@@ -75,64 +76,13 @@ fn wait_unreaped_id(id: u32) {
     waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
 }
 
-/// Runs `f` until it waits and everything has come to rest, cancels it there, and returns its error, which
-/// must be a cancellation.
-#[track_caller]
-pub(crate) fn cancel_when_blocked<R, E>(
-    cx: &mut Cx,
-    f: impl FnOnce(&mut Cx) -> Result<R, E> + Send,
-) -> E
-where
-    R: std::fmt::Debug + Send,
-    E: MaybeCancelled + std::fmt::Debug + Send,
-{
-    let (outcome, has_ended) = (Mutex::new(None), AtomicBool::new(false));
-    cx.nursery(|cx, n| -> Result<(), Cancelled> {
-        n.spawn(|cx| {
-            *outcome.lock().unwrap() = Some(f(cx));
-            has_ended.store(true, Ordering::SeqCst);
-            Ok(())
-        });
-        settle(cx, CUSHION)?;
-        assert!(!has_ended.load(Ordering::SeqCst), "it was to wait");
-        n.cancel();
-        Ok(())
-    })
-    .unwrap();
-    let error = outcome.into_inner().unwrap().expect("it has ended").expect_err("it was to wait");
-    assert!(error.cancelled().is_some(), "it was to be cancelled: {error:?}");
-    error
-}
-
-/// Calls `f` in a scope that is cancelled already, and returns its error, which must be the cancellation.
-#[track_caller]
-pub(crate) fn cancelled_before<R, E>(cx: &mut Cx, f: impl FnOnce(&mut Cx) -> Result<R, E>) -> E
-where
-    R: std::fmt::Debug,
-    E: MaybeCancelled,
-{
-    let mut seen = None;
-    let outcome = cx.cancel_scope(|cx, scope| -> Result<(), Cancelled> {
-        scope.cancel();
-        seen = Some(f(cx));
-        Ok(())
-    });
-    assert!(matches!(outcome, Ok(Some(()))));
-    let error = seen.unwrap().unwrap_err();
-    assert!(error.cancelled().is_some(), "it was to be cancelled");
-    error
-}
-
-/// Runs this test binary again, with only the test `name`, which finds `name` in the environment. For what
-/// cannot share a process with other tests.
+/// As [`alone::in_a_process_of_its_own`], with the signals as a shell in the foreground leaves them.
 #[track_caller]
 pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
-    if let Some((status, text)) = run_alone(name, test) {
-        assert!(
-            status.success() && text.contains("1 passed"),
-            "{name} in its own process: {status}\n{text}"
-        );
-    }
+    alone::in_a_process_of_its_own(name, || {
+        reset_signals();
+        test();
+    });
 }
 
 /// As [`in_a_process_of_its_own`], for a test that a signal is to end.
@@ -140,41 +90,23 @@ pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
 pub(crate) fn in_a_process_that_ends_by(signal: i32, name: &str, test: impl FnOnce()) {
     use std::os::unix::process::ExitStatusExt;
 
-    if let Some((status, text)) = run_alone(name, test) {
+    let ended = alone::run_alone(name, || {
+        reset_signals();
+        test();
+    });
+    if let Some((status, text)) = ended {
         assert_eq!(status.signal(), Some(signal), "{name} in its own process: {status}\n{text}");
     }
 }
 
-/// `None` in the child.
-fn run_alone(name: &str, test: impl FnOnce()) -> Option<(std::process::ExitStatus, String)> {
-    const VARIABLE: &str = "CONBRIO_TEST_CHILD";
-    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
-        for signal in [libc::SIGINT, libc::SIGTERM] {
-            // What a shell without job control starts in the background is started with SIGINT ignored, and
-            // hands that on.
-            // SAFETY: the default action is a valid one, and nothing else handles signals yet.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
-        test();
-        return None;
+/// What a shell without job control starts in the background is started with SIGINT ignored, and hands that
+/// on.
+fn reset_signals() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the default action is a valid one, and nothing else handles signals yet.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(VARIABLE, name)
-        .output()
-        .unwrap();
-    let (out, err) = (&output.stdout, &output.stderr);
-    let text = format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err));
-    Some((output.status, text))
 }
-
-/// Bytes that show where they were lost, doubled or exchanged.
-pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at % 251) as u8).collect()
-}
-
-/// What is local comes at once; this is for the threads on the way.
-pub(crate) const CUSHION: Duration = Duration::from_millis(3);
 
 /// For waits that are to end by something else.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);

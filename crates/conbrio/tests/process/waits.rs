@@ -12,22 +12,13 @@ use conbrio::lowlevel::{Fd, Interest, wait_readable, wait_writable};
 use conbrio::prelude::*;
 use conbrio::process::{Command, Stdio};
 use conbrio::signal::{Signal, cancel_on_ctrl_c};
-use conbrio::testing::{CancelPoints, Trial, settle};
+use conbrio::testing::{Trial, settle};
 
 use crate::support::{assert_reaped, in_a_process_of_its_own, sh};
 
-/// The trial must have had at least `points` points.
 #[track_caller]
-fn real(points: usize, mut body: impl FnMut(&mut Cx, &Trial) + Send) {
-    let builder = conbrio::Builder::new().workers(1);
-    let passed = CancelPoints::new().real(builder).run(|cx, trial| {
-        let in_time = cx.move_on_after(Duration::from_secs(20), |cx| {
-            body(cx, trial);
-            Ok::<(), Cancelled>(())
-        });
-        drop(in_time);
-    });
-    assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
+fn real(points: usize, body: impl FnMut(&mut Cx, &Trial) + Send) {
+    crate::real::real(conbrio::Builder::new(), points, body);
 }
 
 /// Writes a byte when all has come to rest.

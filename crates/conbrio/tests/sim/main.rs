@@ -7,6 +7,7 @@ mod explore;
 mod generated;
 mod instruments;
 mod report;
+mod signals;
 mod speed;
 mod support;
 

@@ -1,5 +1,6 @@
 //! Each call, cancelled at every point at which it can see that: no byte is lost, doubled or corrupted.
 
+use crate::pattern::pattern;
 use crate::trial::was_cancelled;
 use conbrio::io::{Error, HalfClose, Read, Split, Write};
 use conbrio::net::TcpListener;
@@ -16,10 +17,6 @@ use crate::support::{
 fn simulated(points: usize, body: impl FnMut(&mut Cx, &Trial) + Send) {
     let passed = cancel_at_every_checkpoint(body);
     assert!(passed >= points, "{passed} points: it did not wait where it was to wait");
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at % 251) as u8).collect()
 }
 
 /// More than one record.

@@ -1,5 +1,7 @@
 //! TLS over streams in memory, over connections, and against other programs.
 
+#[path = "../common/pattern.rs"]
+mod pattern;
 #[path = "../common/trial.rs"]
 mod trial;
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use conbrio_reactor::sim::{self, HostId, NetworkStatistics};
 
 use super::NetworkOptions;
-use crate::net::host::HOST;
+use crate::lowlevel::HOST;
 use crate::task::Cx;
 
 /// The network of a simulated run, to be changed while it is used. A clone is the same network.

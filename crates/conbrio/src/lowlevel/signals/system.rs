@@ -1,9 +1,9 @@
 //! Signal handlers: the one place where signals of the system come in.
 //!
 //! Owns a table with an entry for each signal: how often it came, the bells to ring then, and what was done
-//! with the signal before the first [`Listener`] came. While an entry has listeners, its handler counts and
-//! rings, nothing else; with the last one the earlier action comes back, and what nobody has taken is raised
-//! again for it.
+//! with the signal before the first listener came. While an entry has listeners, its handler counts and
+//! rings, nothing else; with the last one the earlier action comes back, and what nobody has taken is to be
+//! raised again for it.
 //!
 //! Rules:
 //! 1. A handler takes no lock and allocates nothing. It reads `bells` between raising and lowering `running`.
@@ -18,87 +18,47 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use conbrio_reactor::Source;
+use conbrio_reactor::{Source, op};
 use rustix::event::{EventfdFlags, eventfd};
 
-/// Hears one or more signals, and has a bell that rings when one of them comes.
+use crate::cancel::OrCancelled;
+use crate::lowlevel::perform;
+use crate::task::Cx;
+
+/// A bell in the table.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    heard: Vec<Heard>,
-    /// Where the next look begins, so that a signal that keeps coming does not hide the others.
-    next: usize,
-    /// An eventfd that a signal makes readable. Closed after `drop` has ended the listening (rule 3).
+pub(super) struct Ears {
+    /// An eventfd that a signal makes readable. Closed after the listening has ended (rule 3).
     bell: Source,
 }
 
-#[derive(Debug)]
-struct Heard {
-    number: i32,
-    /// `Entry::came` when this listener looked last.
-    seen: u64,
-}
-
-impl Listener {
-    /// Begins to listen to `numbers`; one that is there twice counts once.
-    ///
-    /// On failure everything is as before, and the error comes with the signal that is at fault, if one is.
-    pub(crate) fn new(numbers: &[i32]) -> Result<Listener, (Option<i32>, io::Error)> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|error| (None, error.into()))?;
-        // From the start, so that what was begun before an error is ended again.
-        let mut this = Listener { heard: Vec::new(), next: 0, bell: Source::new(bell) };
-        for &number in numbers {
-            if this.heard.iter().any(|heard| heard.number == number) {
-                continue;
-            }
-            let seen =
-                begin(number, this.bell.as_raw_fd()).map_err(|error| (Some(number), error))?;
-            this.heard.push(Heard { number, seen });
-        }
-        Ok(this)
+impl Ears {
+    pub(super) fn new() -> io::Result<Ears> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Ears { bell: Source::new(bell) })
     }
 
-    /// The bell. Read from it until it would block, and then [`take`](Listener::take).
-    pub(crate) fn bell(&self) -> &Source {
-        &self.bell
+    pub(super) fn wait(&self, cx: &mut Cx) -> Result<(), OrCancelled<io::Error>> {
+        perform(cx, &mut op::Read::new(&self.bell, &mut [0; 8])).map(drop)
     }
 
-    /// The next signal that has come and was not taken yet. However often it came, it is taken once.
-    pub(crate) fn take(&mut self) -> Option<i32> {
-        let count = self.heard.len();
-        let at = (0..count)
-            .map(|step| (self.next + step) % count)
-            .find(|at| self.heard[*at].has_come())?;
-        self.next = at + 1;
-        let heard = &mut self.heard[at];
-        let entry = entry(heard.number);
-        heard.seen = entry.came.load(Ordering::SeqCst);
-        entry.taken.fetch_max(heard.seen, Ordering::SeqCst);
-        Some(heard.number)
+    pub(super) fn begin(&self, number: i32) -> io::Result<u64> {
+        begin(number, self.bell.as_raw_fd())
     }
 
-    /// How many signals `take` would give now.
-    pub(crate) fn pending(&self) -> usize {
-        self.heard.iter().filter(|heard| heard.has_come()).count()
+    pub(super) fn end(&self, number: i32) -> bool {
+        end(number, self.bell.as_raw_fd())
     }
 }
 
-impl Heard {
-    fn has_come(&self) -> bool {
-        entry(self.number).came.load(Ordering::SeqCst) != self.seen
-    }
+/// How often a signal has come.
+pub(super) fn came(number: i32) -> u64 {
+    entry(number).came.load(Ordering::SeqCst)
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let bell = self.bell.as_raw_fd();
-        // All are ended first: raising one of them again may end the process.
-        let numbers = self.heard.drain(..).map(|heard| heard.number);
-        let left: Vec<i32> = numbers.filter(|number| end(*number, bell)).collect();
-        for number in left {
-            raise(number);
-        }
-    }
+/// Says that what came until the signal had come `seen` times was taken.
+pub(super) fn take(number: i32, seen: u64) {
+    entry(number).taken.fetch_max(seen, Ordering::SeqCst);
 }
 
 /// What there is for one signal.
@@ -215,7 +175,7 @@ fn end(number: i32, bell: RawFd) -> bool {
 }
 
 /// Sends a signal to the process: a thread that does not block it will handle it.
-fn raise(number: i32) {
+pub(super) fn raise(number: i32) {
     // SAFETY: no memory is involved.
     unsafe { libc::kill(libc::getpid(), number) };
 }
