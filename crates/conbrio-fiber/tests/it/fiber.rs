@@ -55,7 +55,7 @@ fn deep_recursion_fits_a_big_stack() {
     let mut pool = pool();
     let reached = Rc::new(Cell::new(0));
     let seen = Rc::clone(&reached);
-    let mut fiber = Fiber::new(pool.acquire(16 << 20).unwrap(), move |_| {
+    let mut fiber = Fiber::new(pool.acquire(64 << 20).unwrap(), move |_| {
         seen.set(depth_reached(30_000));
     });
     finish(&mut fiber);
@@ -98,7 +98,8 @@ fn large_and_overaligned_entries_arrive_whole() {
     let sum = Rc::new(Cell::new(0));
     let (large, aligned) = ([7u8; 5000], Aligned([1; 128]));
     let seen = Rc::clone(&sum);
-    let mut fiber = Fiber::new(pool.acquire(0).unwrap(), move |_| {
+    // Code that is not optimised copies an entry into the frame of each function on its way.
+    let mut fiber = Fiber::new(pool.acquire(256 << 10).unwrap(), move |_| {
         let large: usize = large.iter().map(|&byte| usize::from(byte)).sum();
         seen.set(seen.get() + large);
     });
