@@ -38,6 +38,9 @@ pub struct Fiber {
     // `ManuallyDrop` because corosensei unwinds or aborts in its own `Drop`, depending on a feature
     // that any crate in the build may turn on; rule 1 needs the same answer every time.
     coroutine: ManuallyDrop<Coroutine<(), (), (), SwitchStack>>,
+    /// `None` once it was taken. Here, because out of the coroutine it could only be moved with all the rest,
+    /// which has just been written: the move would wait for that.
+    stack: Option<Stack>,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -61,15 +64,15 @@ impl Fiber {
     where
         F: FnOnce(&Suspender) + 'static,
     {
-        let stack = SwitchStack(stack);
+        let switch_stack = SwitchStack(stack.alias());
         let fits = const { size_of::<F>() <= ENTRY_BYTES_MAX && align_of::<F>() <= 16 };
         let coroutine = if fits {
-            Coroutine::with_stack(stack, move |yielder, ()| run_entry(yielder, entry))
+            Coroutine::with_stack(switch_stack, move |yielder, ()| run_entry(yielder, entry))
         } else {
             let entry = Box::new(entry);
-            Coroutine::with_stack(stack, move |yielder, ()| run_entry(yielder, *entry))
+            Coroutine::with_stack(switch_stack, move |yielder, ()| run_entry(yielder, *entry))
         };
-        Fiber { coroutine: ManuallyDrop::new(coroutine), not_send: PhantomData }
+        Fiber { coroutine: ManuallyDrop::new(coroutine), stack: Some(stack), not_send: PhantomData }
     }
 
     /// Runs the fiber until it suspends itself or finishes.
@@ -105,8 +108,7 @@ impl Fiber {
     /// # Panics
     ///
     /// When the fiber is suspended half-way. The fiber is then leaked, with its stack, because its
-    /// frames may still be borrowed.
-    #[inline]
+    /// frames may still be borrowed. Also when [`take_stack`](Fiber::take_stack) has taken the stack.
     #[track_caller]
     pub fn into_stack(self) -> Stack {
         // Taken out of `self` first, so that the panic below leaks instead of aborting in `Drop`.
@@ -119,9 +121,19 @@ impl Fiber {
             // It never started: this only drops the entry.
             this.coroutine.force_unwind();
         }
-        // SAFETY: `this` is a `ManuallyDrop` that is not used again, so the coroutine is taken once.
-        let coroutine = unsafe { ManuallyDrop::take(&mut this.coroutine) };
-        coroutine.into_stack().0
+        this.take_stack()
+    }
+
+    /// As [`into_stack`](Fiber::into_stack), from a fiber that has finished, where it is.
+    ///
+    /// # Panics
+    ///
+    /// When the fiber has not finished, or the stack was taken already.
+    #[inline]
+    #[track_caller]
+    pub fn take_stack(&mut self) -> Stack {
+        assert!(self.coroutine.done(), "this fiber has not finished; its stack is in use");
+        self.stack.take().expect("the stack of this fiber was taken already")
     }
 
     #[inline]
@@ -260,9 +272,9 @@ impl<F: FnOnce() -> R, R> AssertSend<F> {
 /// Our stack as corosensei sees it; a type of its own keeps its trait out of our public API.
 struct SwitchStack(Stack);
 
-// SAFETY: a `Stack` is the only handle to its slot, which is mapped readable and writable with at
-// least 32 KiB above a guard of one page or more, and is not unmapped while the handle exists.
-// `base` is aligned to 64 bytes, `limit` to a page.
+// SAFETY: it is made from the `Stack` that the fiber holds until it has finished, the only handle to its
+// slot, which is mapped readable and writable with at least 32 KiB above a guard of one page or more, and is
+// not unmapped while the handle exists. `base` is aligned to 64 bytes, `limit` to a page.
 unsafe impl corosensei::stack::Stack for SwitchStack {
     #[inline]
     fn base(&self) -> StackPointer {

@@ -43,13 +43,38 @@ pub(crate) use slab::page_bytes;
 pub struct Stack {
     /// Where the first frame begins; a multiple of 64.
     base: NonZeroUsize,
-    /// Which pool the stack goes back to.
-    pool: u32,
-    /// 1 <= guard_pages: there is no stack without a guard.
-    guard_pages: u16,
-    /// The base-two logarithm of the size class.
-    class_shift: u8,
+    tag: Tag,
     not_send: PhantomData<*mut ()>,
+}
+
+/// What is known of a stack besides its place, in one word: parts that are written one by one, and read
+/// together a moment later, make the processor wait until the writes have reached the cache.
+#[derive(Clone, Copy)]
+struct Tag(u64);
+
+impl Tag {
+    /// - `pool`: which pool the stack goes back to.
+    /// - `guard_pages`: at least 1, there is no stack without a guard.
+    /// - `class_shift`: the base-two logarithm of the size class.
+    #[inline]
+    fn new(pool: u32, guard_pages: u16, class_shift: u8) -> Tag {
+        Tag(u64::from(pool) | u64::from(guard_pages) << 32 | u64::from(class_shift) << 48)
+    }
+
+    #[inline]
+    fn pool(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    fn guard_pages(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    #[inline]
+    fn class_shift(self) -> u8 {
+        (self.0 >> 48) as u8
+    }
 }
 
 impl Stack {
@@ -71,13 +96,13 @@ impl Stack {
     #[inline]
     #[must_use]
     pub fn stack_bytes(&self) -> usize {
-        1 << self.class_shift
+        1 << self.tag.class_shift()
     }
 
     /// How many bytes below the limit fault when they are touched.
     #[must_use]
     pub fn guard_bytes(&self) -> usize {
-        usize::from(self.guard_pages) * slab::page_bytes()
+        usize::from(self.tag.guard_pages()) * slab::page_bytes()
     }
 
     /// Says what the overflow message calls the task on this stack; `None` takes the label away.
@@ -99,6 +124,12 @@ impl Stack {
     #[inline]
     fn footer(&self) -> *const Footer {
         (slab::slot_end(self.base()) - size_of::<Footer>()) as *const Footer
+    }
+
+    /// A second value for the same stack, which is to be asked for addresses only.
+    #[inline]
+    pub(crate) fn alias(&self) -> Stack {
+        Stack { base: self.base, tag: self.tag, not_send: PhantomData }
     }
 
     #[inline]

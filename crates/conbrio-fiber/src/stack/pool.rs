@@ -16,7 +16,7 @@ use super::error::StackError;
 use super::guard::GuardKind;
 use super::options::PoolOptions;
 use super::slab::{self, Geometry, Slab};
-use super::{Stack, trim};
+use super::{Stack, Tag, trim};
 use crate::{fatal, shadow};
 
 /// Makes stacks, takes them back and uses them again. One per worker thread.
@@ -141,10 +141,13 @@ impl StackPool {
     #[inline]
     #[track_caller]
     pub fn release(&mut self, stack: Stack) {
-        assert!(stack.pool == self.id, "this stack belongs to another pool; release it there");
+        assert!(
+            stack.tag.pool() == self.id,
+            "this stack belongs to another pool; release it there"
+        );
         // SAFETY: no label is set, so nothing has to outlive anything.
         unsafe { stack.set_label(None) };
-        self.classes[class_index(stack.class_shift)].idle.push(stack.base.get());
+        self.classes[class_index(stack.tag.class_shift())].idle.push(stack.base.get());
     }
 
     /// Gives memory of idle stacks back to the system, and returns how many bytes.
@@ -253,9 +256,7 @@ impl StackPool {
         Stack {
             // SAFETY: bases are addresses inside mappings, and page 0 is never mapped.
             base: unsafe { NonZeroUsize::new_unchecked(base) },
-            pool: self.id,
-            guard_pages: self.guard_pages,
-            class_shift,
+            tag: Tag::new(self.id, self.guard_pages, class_shift),
             not_send: PhantomData,
         }
     }

@@ -64,6 +64,21 @@ fn deep_recursion_fits_a_big_stack() {
 }
 
 #[test]
+fn a_finished_fiber_gives_its_stack_back_where_it_is() {
+    let mut pool = pool();
+    let mut fiber = Fiber::new(pool.acquire(0).unwrap(), |suspender| suspender.suspend());
+    for resumed in [Resumed::Suspended, Resumed::Finished] {
+        // The refusal touches nothing: the fiber goes on.
+        assert!(panic::catch_unwind(AssertUnwindSafe(|| fiber.take_stack())).is_err());
+        assert_eq!(fiber.resume(), resumed);
+    }
+    pool.release(fiber.take_stack());
+    assert!(panic::catch_unwind(AssertUnwindSafe(|| fiber.take_stack())).is_err());
+    drop(fiber);
+    assert_eq!((pool.statistics().in_use, pool.statistics().idle), (0, 1));
+}
+
+#[test]
 fn a_fiber_may_resume_another() {
     let mut pool = pool();
     let inner_stack = pool.acquire(0).unwrap();

@@ -60,9 +60,12 @@ where
         // no locals.
         let host = unsafe { Host::new(Arc::clone(&self.line), self.locals) };
         let result = catch_unwind(AssertUnwindSafe(|| closure(&host)));
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        // If the task has left, nobody takes the value, and its destructor may panic.
-        swallow_panics(|| drop(slot));
+        if self.line.has_taker() {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        } else {
+            // Its destructor may panic.
+            swallow_panics(|| drop(result));
+        }
     }
 
     fn deliver(self: Box<Self>) {
@@ -207,10 +210,12 @@ fn leaves(
     can_abandon: Option<Ticket>,
     cancelled: &Cancelled,
 ) -> bool {
-    line.publish(Cancelled(Arc::clone(&cancelled.0)));
-    let Some(ticket) = can_abandon else { return false };
-    // If it has ended just now, that counts.
-    let Some(unanswered) = line.leave() else { return false };
+    let cancelled = Cancelled(Arc::clone(&cancelled.0));
+    let Some(ticket) = can_abandon else {
+        line.publish(cancelled);
+        return false;
+    };
+    let Some(unanswered) = line.leave(cancelled) else { return false };
     // Time does not stand still for it any more.
     shared.job_ended();
     shared.pool().abandon(ticket);

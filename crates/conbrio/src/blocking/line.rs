@@ -41,7 +41,9 @@ struct State {
     requests: VecDeque<Request>,
     /// The cancellation that the task has seen.
     cancelled: Option<Cancelled>,
-    /// The closure has ended.
+    /// The closure has returned, for a task that is there.
+    has_result: bool,
+    /// The call has ended.
     has_ended: bool,
     /// The task does not wait any more.
     has_left: bool,
@@ -52,7 +54,7 @@ struct State {
 /// What the task does next.
 pub(super) enum Next {
     Run(Request),
-    /// The closure has ended.
+    /// The call has ended.
     Return,
     Park,
 }
@@ -102,19 +104,24 @@ impl Line {
 
     /// *Task.* Lets the other side know that it is cancelled.
     pub(super) fn publish(&self, cancelled: Cancelled) {
-        self.lock().cancelled.get_or_insert(cancelled);
-        self.is_cancelled.store(true, Ordering::Release);
+        self.publish_in(&mut self.lock(), cancelled);
     }
 
-    /// *Task.* Leaves because of a cancellation that was published, with the requests that will not be
-    /// answered. Nothing if the closure has ended.
-    pub(super) fn leave(&self) -> Option<VecDeque<Request>> {
+    /// *Task.* Leaves because it is cancelled, and lets the other side know both at once, with the requests that
+    /// will not be answered. Nothing if there is a result: that counts.
+    pub(super) fn leave(&self, cancelled: Cancelled) -> Option<VecDeque<Request>> {
         let mut state = self.lock();
-        if state.has_ended {
+        if state.has_result {
             return None;
         }
         state.has_left = true;
+        self.publish_in(&mut state, cancelled);
         Some(std::mem::take(&mut state.requests))
+    }
+
+    fn publish_in(&self, state: &mut State, cancelled: Cancelled) {
+        state.cancelled.get_or_insert(cancelled);
+        self.is_cancelled.store(true, Ordering::Release);
     }
 
     /// *Thread.* Hands a request to the task. It is dropped if the task has left.
@@ -129,7 +136,15 @@ impl Line {
         self.wake(state);
     }
 
-    /// *Thread.* The closure has ended: nothing borrows from the task any more. `false` if it has left.
+    /// *Thread.* The closure has returned. `false` if the task has left, so that nobody takes the result; if not,
+    /// the task stays until the call has ended.
+    pub(super) fn has_taker(&self) -> bool {
+        let mut state = self.lock();
+        state.has_result = !state.has_left;
+        state.has_result
+    }
+
+    /// *Thread.* The call has ended: nothing borrows from the task any more. `false` if it has left.
     pub(super) fn end(&self) -> bool {
         let mut state = self.lock();
         state.has_ended = true;

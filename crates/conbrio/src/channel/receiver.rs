@@ -55,7 +55,7 @@ impl<T> Receiver<T> {
     ///     assert!(matches!(rx.recv(cx), Err(OrCancelled::Failed(RecvError::Ended))));
     /// });
     /// ```
-    #[inline]
+    #[inline(always)] // As `Task::suspend` says.
     pub fn recv(&self, cx: &mut Cx) -> Result<T, OrCancelled<RecvError>> {
         cx.checkpoint()?;
         let mut guard = self.channel.lock();
@@ -66,7 +66,6 @@ impl<T> Receiver<T> {
         }
     }
 
-    // Inlined for the sake of the switch of stacks in it: see `Task::suspend`.
     #[inline(always)]
     fn wait_to_recv(&self, cx: &mut Cx, guard: Guard<'_, T>) -> Result<T, OrCancelled<RecvError>> {
         let mut deal = Deal::Want;
@@ -109,6 +108,7 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// If a sender broke off, or this receiver was closed.
+    #[inline(always)] // As `Task::suspend` says.
     pub fn next(&self, cx: &mut Cx) -> Result<Option<T>, OrCancelled<RecvError>> {
         match self.recv(cx) {
             Ok(item) => Ok(Some(item)),

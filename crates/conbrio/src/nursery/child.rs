@@ -1,7 +1,7 @@
 //! Child tasks: the cell that holds closure and result, and the handle.
 //!
 //! ```text
-//! ChildCell = Task | status | core | closure, later value
+//! ChildCell = Head | core | payload: closure, later value        Head = Task | status | where the payload is
 //! ```
 //!
 //! Rules:
@@ -17,7 +17,7 @@ use std::alloc::Layout;
 use std::borrow::Cow;
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::task::Waker;
@@ -38,11 +38,24 @@ use super::start::{StartError, Started};
 const STORED: u8 = 1;
 /// Nobody will ask for the value.
 const HANDLE_GONE: u8 = 2;
+/// The handle has taken the value. Written by the handle, after `STORED`, when nobody else writes any more.
+const TAKEN: u8 = 4;
+
+/// What a handle reaches, which knows neither closure nor error.
+///
+/// So a handle is two words, which a call returns in registers. More would go through memory, and whoever
+/// stores it away then waits for what was written a moment ago.
+#[repr(C)]
+struct Head {
+    task: Task,
+    status: AtomicU8,
+    /// Where the payload begins, in bytes from here.
+    payload_at: u32,
+}
 
 #[repr(C)]
 struct ChildCell<F, T, E> {
-    task: Task,
-    status: AtomicU8,
+    head: Head,
     core: Cell<NonNull<NurseryCore<E>>>,
     payload: UnsafeCell<Payload<F, T>>,
 }
@@ -65,15 +78,18 @@ where
         // SAFETY: fresh memory of the right layout.
         unsafe {
             cell.write(ChildCell {
-                task: Task::new(const { &Self::KIND }, options, 2),
-                status: AtomicU8::new(0),
+                head: Head {
+                    task: Task::new(const { &Self::KIND }, options, 2),
+                    status: AtomicU8::new(0),
+                    payload_at: const { offset_of!(Self, payload) as u32 },
+                },
                 core: Cell::new(NonNull::from(core)),
                 payload: UnsafeCell::new(Payload { closure: ManuallyDrop::new(f) }),
             });
         }
         Task::attach(cell.cast());
         // SAFETY: just made, and nobody else has it.
-        unsafe { cell.as_ref() }.task.locals().set(core.locals);
+        unsafe { cell.as_ref() }.head.task.locals().set(core.locals);
         cell
     }
 
@@ -86,7 +102,7 @@ where
         let f = unsafe { ManuallyDrop::take(&mut (*cell.payload.get()).closure) };
         let result = catch_unwind(AssertUnwindSafe(|| f(cx)));
         cell.keep(result);
-        cell.task.closure_ended();
+        cell.head.task.closure_ended();
         cell.leave();
     }
 
@@ -97,7 +113,7 @@ where
     fn keep(&self, result: std::thread::Result<Result<T, E>>) {
         // SAFETY: a nursery does not end before its children have counted themselves down (rule 4).
         let core = unsafe { self.core.get().as_ref() };
-        let task = &self.task;
+        let task = &self.head.task;
         // A destructor that panics here is a panic of the child like any other.
         let stored = catch_unwind(AssertUnwindSafe(|| match result {
             Ok(Ok(value)) => self.store(value),
@@ -120,19 +136,19 @@ where
     fn leave(&self) {
         // SAFETY: as in `keep`.
         let core = unsafe { self.core.get().as_ref() };
-        self.task.tell_exited();
-        core.group.count_down(self.task.branch());
+        self.head.task.tell_exited();
+        core.group.count_down(self.head.task.branch());
     }
 
     fn store(&self, value: T) {
-        if self.status.load(Ordering::Acquire) & HANDLE_GONE != 0 {
+        if self.head.status.load(Ordering::Acquire) & HANDLE_GONE != 0 {
             drop(value);
             return;
         }
         // SAFETY: rule 1: the closure is gone and nobody looks before `STORED` is set.
         unsafe { (*self.payload.get()).value = ManuallyDrop::new(value) };
         // Release: the handle, which acquires, sees the value.
-        if self.status.fetch_or(STORED, Ordering::AcqRel) & HANDLE_GONE != 0 {
+        if self.head.status.fetch_or(STORED, Ordering::AcqRel) & HANDLE_GONE != 0 {
             // SAFETY: rule 2: the handle was gone first, so the value is ours to drop.
             unsafe { ManuallyDrop::drop(&mut (*self.payload.get()).value) };
         }
@@ -143,7 +159,8 @@ where
     unsafe fn fail(task: NonNull<Task>, error: StackError) {
         // SAFETY: as in `body`.
         let cell = unsafe { task.cast::<Self>().as_ref() };
-        let message = format!("conbrio: the task '{}' cannot start: {error}", cell.task.name());
+        let message =
+            format!("conbrio: the task '{}' cannot start: {error}", cell.head.task.name());
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: rule 1: the body did not run.
             unsafe { ManuallyDrop::drop(&mut (*cell.payload.get()).closure) };
@@ -151,7 +168,7 @@ where
         // SAFETY: as in `keep`.
         let core = unsafe { cell.core.get().as_ref() };
         if let Err(payload) = dropped {
-            core.panicked(payload, cell.task.name(), "dropping the closure of the child");
+            core.panicked(payload, cell.head.task.name(), "dropping the closure of the child");
         }
         cell.keep(Err(Box::new(message)));
         cell.leave();
@@ -231,20 +248,9 @@ impl<E: MaybeCancelled + Send + 'static> NurseryCore<E> {
         T: 'scope,
     {
         let cell = ChildCell::new(self, options, f);
-        // SAFETY: the cell was just made.
-        let payload = unsafe { &raw const (*cell.as_ptr()).payload };
-        // SAFETY: as above.
-        let status = unsafe { &raw const (*cell.as_ptr()).status };
-        let child = Child {
-            task: cell.cast(),
-            status,
-            value: payload.cast::<T>(),
-            group: &self.group,
-            taken: false,
-            result: PhantomData,
-        };
+        let child = Child { head: cell.cast(), group: &self.group, result: PhantomData };
         if std::thread::panicking() {
-            // SAFETY: rule 1: the payload is the closure, and no body will take it.
+            // SAFETY: just made, and rule 1: the payload is the closure, and no body will take it.
             unsafe { ManuallyDrop::drop(&mut (*(*cell.as_ptr()).payload.get()).closure) };
             self.group.refuse(child.task().branch());
             // SAFETY: the reference of the task, which no queue gets.
@@ -281,12 +287,9 @@ pub(super) unsafe fn set_core<E>(task: NonNull<Task>, core: &NurseryCore<E>) {
 
 /// A child task. Dropping the handle changes nothing for the child: the nursery still owns it.
 pub struct Child<'scope, T> {
-    task: NonNull<Task>,
-    status: *const AtomicU8,
-    /// Where the value is once `STORED` is set (rule 2).
-    value: *const T,
+    /// That of a cell whose value is a `T`; the pointer is for all of the cell.
+    head: NonNull<Head>,
     group: &'scope Group,
-    taken: bool,
     result: PhantomData<(&'scope mut &'scope (), T)>,
 }
 
@@ -296,14 +299,34 @@ unsafe impl<T: Send> Send for Child<'_, T> {}
 unsafe impl<T: Send> Sync for Child<'_, T> {}
 
 impl<T> Child<'_, T> {
-    fn task(&self) -> &Task {
-        // SAFETY: the handle holds a reference.
-        unsafe { self.task.as_ref() }
+    #[inline]
+    fn head(&self) -> &Head {
+        // SAFETY: the handle holds a reference, which keeps the cell alive.
+        unsafe { self.head.as_ref() }
     }
 
+    #[inline]
+    fn task(&self) -> &Task {
+        &self.head().task
+    }
+
+    #[inline]
     fn status(&self) -> &AtomicU8 {
-        // SAFETY: part of the cell, which the handle keeps alive.
-        unsafe { &*self.status }
+        &self.head().status
+    }
+
+    /// Where the value is once `STORED` is set (rule 2).
+    #[inline]
+    fn value(&self) -> NonNull<T> {
+        // SAFETY: the payload lies in the cell, which the pointer is for.
+        unsafe { self.head.byte_add(self.head().payload_at as usize).cast() }
+    }
+
+    #[inline]
+    #[track_caller]
+    fn assert_not_taken(&self) {
+        let is_taken = self.status().load(Ordering::Relaxed) & TAKEN != 0;
+        assert!(!is_taken, "the value of this child was taken by an earlier `join`");
     }
 
     /// Waits until the child has ended and takes its value.
@@ -321,8 +344,9 @@ impl<T> Child<'_, T> {
     ///
     /// If the value was taken by an earlier `join`, or if the caller runs in another runtime.
     #[track_caller]
+    #[inline(always)] // As `Task::suspend` says.
     pub fn join(&mut self, cx: &mut Cx) -> Result<T, Cancelled> {
-        assert!(!self.taken, "the value of this child was taken by an earlier `join`");
+        self.assert_not_taken();
         self.group.assert_same_runtime(cx.task().worker());
         cx.checkpoint()?;
         let waiter = cx.begin_wait();
@@ -340,7 +364,7 @@ impl<T> Child<'_, T> {
     /// As [`join`](Child::join) if the child has ended.
     #[track_caller]
     pub(crate) fn take_if_finished(&mut self, cx: &Cx) -> Option<Result<T, Cancelled>> {
-        assert!(!self.taken, "the value of this child was taken by an earlier `join`");
+        self.assert_not_taken();
         self.group.assert_same_runtime(cx.task().worker());
         self.is_finished().then(|| self.take())
     }
@@ -357,9 +381,9 @@ impl<T> Child<'_, T> {
 
     fn take(&mut self) -> Result<T, Cancelled> {
         if self.status().load(Ordering::Acquire) & STORED != 0 {
-            self.taken = true;
-            // SAFETY: rule 2: the value is ours, and `taken` makes this the only time it is read.
-            return Ok(unsafe { std::ptr::read(self.value) });
+            self.status().store(STORED | TAKEN, Ordering::Relaxed);
+            // SAFETY: rule 2: the value is ours, and `TAKEN` makes this the only time it is read.
+            return Ok(unsafe { self.value().read() });
         }
         let notice = self.group.child_notice(self.task().branch()).map(Cancelled);
         Err(notice.or_else(|| self.group.cancellation()).unwrap_or_else(Cancelled::unwinding))
@@ -367,7 +391,7 @@ impl<T> Child<'_, T> {
 
     /// Whether the child has ended.
     pub fn is_finished(&self) -> bool {
-        self.group.is_joined(self.task().branch())
+        self.task().branch().is_done()
     }
 
     /// Cancels this child alone. If it stops for it, that is no failure of the nursery.
@@ -390,7 +414,7 @@ impl<T> Drop for Child<'_, T> {
             // The body may be about to store it.
             old = self.status().fetch_or(HANDLE_GONE, Ordering::AcqRel);
         }
-        let value = (old & STORED != 0 && !self.taken).then_some(self.value.cast_mut());
+        let is_ours = old & (STORED | TAKEN) == STORED;
         // Released even if the destructor of the value panics.
         struct Release(NonNull<Runnable>);
         impl Drop for Release {
@@ -399,10 +423,10 @@ impl<T> Drop for Child<'_, T> {
                 unsafe { Runnable::release(self.0) };
             }
         }
-        let _release = Release(self.task.cast());
-        if let Some(value) = value {
+        let _release = Release(self.head.cast());
+        if is_ours {
             // SAFETY: rule 2: the value was stored before the handle went, and was not taken.
-            unsafe { std::ptr::drop_in_place(value) };
+            unsafe { self.value().drop_in_place() };
         }
     }
 }

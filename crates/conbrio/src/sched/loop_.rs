@@ -119,6 +119,7 @@ impl Worker {
         }
         // Both queues keep their buffers: no allocation in steady state.
         self.yielded.swap(&self.woken);
+        self.yield_due.set(self.one_round());
         self.pick_woken()
     }
 
@@ -232,9 +233,18 @@ impl Worker {
         self.fire_expired();
         self.take_injected();
         // What yielded long ago must not wait until there is nothing else to do.
-        if !self.yielded.is_empty() {
+        if self.yielded.is_empty() {
+            self.yield_due.set(self.picks.get());
+        } else if self.picks.get().wrapping_sub(self.yield_due.get()) < u32::MAX / 2 {
             self.woken.append(&self.yielded);
+            self.yield_due.set(self.one_round());
         }
+    }
+
+    /// When everything that is woken now will have had its turn, in picks.
+    fn one_round(&self) -> u32 {
+        let round = u32::try_from(self.woken.len()).unwrap_or(u32::MAX / 4).min(u32::MAX / 4);
+        self.picks.get().wrapping_add(round)
     }
 
     /// Returns whether anything has completed.

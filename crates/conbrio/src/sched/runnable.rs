@@ -271,7 +271,7 @@ impl Runnable {
         let frame = self.stopped_at.get();
         if !frame.is_null() {
             for line in 0..STACK_LINES {
-                prefetch(frame.wrapping_add(line * LINE));
+                prefetch(frame.wrapping_sub(PUSHED).wrapping_add(line * LINE));
             }
         }
     }
@@ -441,10 +441,12 @@ impl Drop for RunnableRef {
 }
 
 const LINE: usize = 64;
+/// A switch pushes a few words below the innermost frame.
+const PUSHED: usize = 32;
 /// The runnable, and the hot fields of the task behind it.
 const HEAD_LINES: usize = 3;
 /// The frames of the innermost calls of a task that waits close to its start.
-const STACK_LINES: usize = 10;
+const STACK_LINES: usize = 4;
 
 /// A hint to the processor; any address will do.
 #[inline]

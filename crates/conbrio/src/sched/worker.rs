@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     pub(super) picks: Cell<u32>,
     /// Picks at which the reactor and the timers were last looked at.
     pub(super) polled_at: Cell<u32>,
+    /// From this pick on, what has yielded is put behind what was woken, although that has not run dry.
+    pub(super) yield_due: Cell<u32>,
     pub(super) seen_time_changes: Cell<u64>,
     /// How long this worker sleeps as the sentinel before it looks after the others.
     pub(super) watch: Cell<Duration>,
@@ -147,6 +149,7 @@ impl Worker {
             expired: RefCell::default(),
             picks: Cell::new(0),
             polled_at: Cell::new(0),
+            yield_due: Cell::new(0),
             seen_time_changes: Cell::new(0),
             watch: Cell::new(super::loop_::WATCH_MIN),
             patience: Patience::new(),

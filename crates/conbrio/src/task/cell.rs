@@ -56,9 +56,9 @@ pub(crate) struct Task {
     around: Cell<Around>,
     /// What it waits for, or waited for last: written when it stops, and read only by reports.
     waits_for: Cell<&'static str>,
+    branch: Branch,
     /// What it waits in: see `holding.rs`.
     blocker: Cell<Option<NonNull<dyn Blocker>>>,
-    branch: Branch,
     kind: &'static TaskKind,
     options: TaskOptions,
     /// What the overflow message calls the task. A home field.
@@ -272,11 +272,10 @@ unsafe fn run(runnable: NonNull<Runnable>, worker: &Worker) {
             }
         },
     };
-    if around::resume(task, fiber) == Resumed::Finished
-        && let Some(fiber) = slot.take()
-    {
+    if around::resume(task, fiber) == Resumed::Finished {
         // The pool takes the label off.
-        worker.stacks().borrow_mut().release(fiber.into_stack());
+        worker.stacks().borrow_mut().release(fiber.take_stack());
+        *slot = None;
         worker.task_ended();
         // SAFETY: the reference that the queue handed over.
         unsafe { Runnable::release(runnable) };

@@ -192,7 +192,7 @@ impl Cx {
     /// ```
     /// conbrio::run(|cx| cx.yield_now()).unwrap();
     /// ```
-    #[inline]
+    #[inline(always)] // As `Task::suspend` says.
     pub fn yield_now(&mut self) -> Result<(), Cancelled> {
         self.yield_shielded();
         self.checkpoint_if_cancelled()
@@ -203,7 +203,7 @@ impl Cx {
     /// # Cancellation
     ///
     /// Gives way, and never fails.
-    #[inline]
+    #[inline(always)] // As `Task::suspend` says.
     pub fn yield_shielded(&mut self) {
         if !panicking() {
             self.give_way();

@@ -7,24 +7,31 @@ use std::sync::Arc;
 use crate::cancel::cancelled::{Cancelled, Notice};
 use crate::clock::{NEVER, Ticks};
 use crate::sched::{Interrupt, Runnable, Worker};
+use crate::util::atomic::{AtomicBool, Ordering};
 
 use super::group::{Group, Joiner};
 use super::node::ScopeNode;
 use super::{Effective, Requested};
 
 /// The chain of scopes of one task, and what is in force in the innermost.
+///
+/// What every turn looks at comes first: the lines of a cell up to here are fetched ahead (`runnable.rs`).
+#[repr(C)]
 pub(crate) struct Branch {
+    /// The earliest deadline in force.
+    pub(super) deadline: Cell<Ticks>,
     /// The task's runnable; set when the task has its final address.
     runnable: Cell<Option<NonNull<Runnable>>>,
     /// The nursery that the task is a child of; `None` for the main task.
     pub(super) group: Cell<Option<NonNull<Group>>>,
     pub(super) outermost: Cell<Option<NonNull<ScopeNode>>>,
     pub(super) innermost: Cell<Option<NonNull<ScopeNode>>>,
-    /// The earliest deadline in force.
-    pub(super) deadline: Cell<Ticks>,
     /// Whether `requested` is more than nothing: what the fast paths ask.
     pub(super) is_requested: Cell<bool>,
     requested: Cell<Requested>,
+    /// See `is_done`. Set under the group's lock; whoever sees it without the lock
+    /// sees all that the task has done.
+    done: AtomicBool,
     /// Guarded by the group's lock.
     pub(super) links: UnsafeCell<Links>,
 }
@@ -33,8 +40,6 @@ pub(crate) struct Branch {
 pub(super) struct Links {
     pub(super) next: Option<NonNull<Branch>>,
     pub(super) previous: Option<NonNull<Branch>>,
-    /// Whether the task has counted itself down.
-    pub(super) done: bool,
     pub(super) joiner: Option<Joiner>,
     /// The cancellation of this child alone.
     pub(super) request: Option<Arc<Notice>>,
@@ -50,8 +55,20 @@ impl Branch {
             deadline: Cell::new(NEVER),
             is_requested: Cell::new(false),
             requested: Cell::default(),
+            done: AtomicBool::new(false),
             links: UnsafeCell::default(),
         }
+    }
+
+    /// Whether the task has counted itself down.
+    #[inline]
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(super) fn set_done(&self) {
+        self.done.store(true, Ordering::Release);
     }
 
     /// Tells the branch where its task lives. Called once, before anything else.

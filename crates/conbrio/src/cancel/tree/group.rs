@@ -203,7 +203,7 @@ impl Group {
         state.unlink(branch);
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
-        links.done = true;
+        branch.set_done();
         let joiner = links.joiner.take().map(|joiner| match joiner {
             Joiner::Task(waiter) => Ok(Wake::prepare(waiter)),
             Joiner::Other(waker) => Err(waker),
@@ -282,10 +282,13 @@ impl Group {
 
     /// Whether the child has counted itself down; otherwise `joiner` will be woken when it has.
     pub(crate) fn is_joined_or_wait(&self, branch: &Branch, joiner: Joiner) -> bool {
+        if branch.is_done() {
+            return true;
+        }
         let state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
-        let done = links.done;
+        let done = branch.is_done();
         let unused = if done { Some(joiner) } else { links.joiner.replace(joiner) };
         // It may be the last that holds its task, and is dropped outside of the lock.
         drop(state);
@@ -298,7 +301,7 @@ impl Group {
         let state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
-        let (unused, done) = (links.joiner.take(), links.done);
+        let (unused, done) = (links.joiner.take(), branch.is_done());
         drop(state);
         drop(unused);
         done
@@ -315,18 +318,12 @@ impl Group {
         }
     }
 
-    pub(crate) fn is_joined(&self, branch: &Branch) -> bool {
-        let _state = self.state.lock();
-        // SAFETY: links are guarded by the lock that we hold.
-        unsafe { &*branch.links.get() }.done
-    }
-
     /// Cancels one child, from anywhere inside the nursery. Nothing happens if it has ended.
     pub(crate) fn cancel_child(&self, branch: &Branch, notice: Notice) {
         let state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
-        if !links.done && links.request.is_none() {
+        if !branch.is_done() && links.request.is_none() {
             let child_of = Some(self.address());
             links.request = Some(Arc::new(Notice { child_of, ..notice }));
             // SAFETY: a child that is not done is alive, and so is its runtime.
@@ -355,9 +352,7 @@ impl Group {
 
     /// Marks a child as ended that was never added.
     pub(crate) fn refuse(&self, branch: &Branch) {
-        let _state = self.state.lock();
-        // SAFETY: links are guarded by the lock that we hold.
-        unsafe { &mut *branch.links.get() }.done = true;
+        branch.set_done();
     }
 
     /// What ends the children now, if anything does.
