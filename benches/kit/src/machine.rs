@@ -16,7 +16,9 @@ pub fn line() -> String {
     let load = load.split(' ').next().unwrap_or("?");
     let rustc = output("rustc", &["--version"]);
     let commit = output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short", "HEAD"]);
-    let changes = output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "status", "--porcelain"]);
+    // What the benches themselves write does not count.
+    let status = ["-C", env!("CARGO_MANIFEST_DIR"), "status", "--porcelain", "--", ":/", ":!/docs"];
+    let changes = output("git", &status);
     let changed = if changes.is_empty() { "" } else { " with changes" };
     format!(
         "{cpu}, {cores} cores, Linux {}, {rustc}, commit {commit}{changed}, load {load}",
