@@ -103,7 +103,7 @@ func park(tasks int) {
 	printMemory()
 	close(end)
 	group.Wait()
-	time.Sleep(time.Second)
+	time.Sleep(5 * time.Second)
 	printMemory()
 }
 

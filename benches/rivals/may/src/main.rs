@@ -273,7 +273,7 @@ fn park(tasks: usize, parked: Parked) {
     for handle in handles {
         let _ = handle.join();
     }
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(5));
     parked();
 }
 

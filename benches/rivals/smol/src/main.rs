@@ -309,7 +309,7 @@ fn park(tasks: usize, parked: Parked) {
         for child in children {
             child.cancel().await;
         }
-        Timer::after(Duration::from_secs(1)).await;
+        Timer::after(Duration::from_secs(5)).await;
         parked();
     });
 }

@@ -101,7 +101,7 @@ pub(crate) fn park(tasks: usize, parked: Parked) {
         });
         expect_stopped(ended);
         // Memory that is given back when there is nothing to do has time to be.
-        cx.sleep(Duration::from_secs(1)).expect(NOBODY);
+        cx.sleep(Duration::from_secs(5)).expect(NOBODY);
         parked();
     });
     run.expect("a runtime");

@@ -82,7 +82,7 @@ pub(crate) fn park(tasks: usize, parked: Parked) {
             parked();
             set.shutdown().await;
             drop(set);
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
             parked();
         };
         tokio::spawn(work).await.expect(NO_PANIC);
