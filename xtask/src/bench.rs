@@ -94,6 +94,7 @@ const RIVALS: &[Rival] = &[
         make: go,
     },
     Rival { key: "nginx", crates: &[], groups: &["http"], make: nginx },
+    Rival { key: "serve", crates: &[], groups: &["http"], make: serve },
 ];
 
 /// A package of the rivals' workspace. Each is built by itself, so that one that fails leaves the others.
@@ -149,6 +150,12 @@ fn build_go(root: &Path, target: &Path, tool: &Path) -> Made {
     let version = output(tool, "version")?;
     let version = version.split_whitespace().nth(2).unwrap_or_default().to_owned();
     Ok((version, program))
+}
+
+/// No rival, but made by a command of its own, too.
+fn serve(root: &Path, target: &Path, _: &Rival) -> Made {
+    cargo(root, &["build", "--release", "-p", "conbrio", "--example", "serve"], target)?;
+    Ok((String::new(), target.join("release/examples/serve")))
 }
 
 fn nginx(_: &Path, _: &Path, _: &Rival) -> Made {

@@ -159,7 +159,8 @@ fn whole_bytes(answer: &[u8], request: &[u8]) -> Option<usize> {
     if !answer.starts_with(b"HTTP/") {
         return Some(request.len());
     }
-    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    let head = &answer[..answer.len().min(HEAD_BYTES_MAX)];
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
     let head_bytes = text.find("\r\n\r\n")? + 4;
     let (_, length) = text[..head_bytes].split_once("content-length:")?;
     Some(head_bytes + length.lines().next()?.trim().parse::<usize>().ok()?)
@@ -179,6 +180,8 @@ pub(crate) fn shuffle(order: &mut [usize], round: usize) {
 
 pub(crate) const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The body of an answer may be long.
+const HEAD_BYTES_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {

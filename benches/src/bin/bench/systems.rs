@@ -65,6 +65,19 @@ pub(crate) const COMPIO: System = system("compio", "compio");
 pub(crate) const GLOMMIO: System = system("glommio", "glommio");
 pub(crate) const WEB: System = system("web", "hyper, axum");
 pub(crate) const NGINX: System = system("nginx", "nginx");
+/// The example of that name.
+pub(crate) const SERVE_EPOLL: System = System {
+    key: "serve-epoll",
+    name: "serve, epoll",
+    program: "serve",
+    variable: Some(("CONBRIO_REACTOR", "epoll")),
+};
+pub(crate) const SERVE_URING: System = System {
+    key: "serve-uring",
+    name: "serve, io_uring",
+    program: "serve",
+    variable: Some(("CONBRIO_REACTOR", "uring")),
+};
 
 #[derive(Debug)]
 struct Entry {

@@ -20,10 +20,11 @@ use conbrio_bench_kit::tls::{ANSWER_BYTES_MAX, REQUEST_BYTES};
 use crate::Plan;
 use crate::encrypted::{Encrypted, Identity};
 use crate::generator::{Generator, Visit, shuffle};
+use crate::static_files;
 use crate::storm::Storm;
 use crate::systems::{
-    COMPIO, CONBRIO, CURRENT, GLOMMIO, GO, KERNEL, MAY, MONOIO, MULTI, NGINX, Programs, SMOL,
-    System, WEB,
+    COMPIO, CONBRIO, CURRENT, GLOMMIO, GO, KERNEL, MAY, MONOIO, MULTI, NGINX, Programs,
+    SERVE_EPOLL, SERVE_URING, SMOL, System, WEB,
 };
 
 /// A name, a program, and what it is asked to serve.
@@ -58,6 +59,14 @@ const HTTP: &[Contestant] = &[
     ("nginx, static file", NGINX, "nginx"),
 ];
 
+/// The first, twice, is the rival.
+const FILES: &[Contestant] = &[
+    ("nginx", NGINX, "files"),
+    ("nginx, again", NGINX, "files"),
+    ("serve, epoll", SERVE_EPOLL, "files"),
+    ("serve, io_uring", SERVE_URING, "files"),
+];
+
 /// There is no raw loop: the first, twice, is a rival.
 const TLS: &[Contestant] = &[
     ("tokio-rustls, current-thread", CURRENT, "tls"),
@@ -86,7 +95,16 @@ pub(crate) fn echo(plan: &Plan, programs: &Programs) -> io::Result<String> {
 }
 
 pub(crate) fn http(plan: &Plan, programs: &Programs) -> io::Result<String> {
-    compare(plan, programs, HTTP, Load::Kept(64), REQUEST, HTTP_GOALS)
+    let mut text = compare(plan, programs, HTTP, Load::Kept(64), REQUEST, HTTP_GOALS)?;
+    for (connections, file, request) in [
+        (64, "1 KiB", b"GET /1k HTTP/1.1\r\nHost: localhost\r\n\r\n".as_slice()),
+        (16, "100 KiB", b"GET /100k HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        (4, "10 MiB", b"GET /10m HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ] {
+        let load = Load::Files { connections, file };
+        text.push_str(&compare(plan, programs, FILES, load, request, &[])?);
+    }
+    Ok(text)
 }
 
 pub(crate) fn tls(plan: &Plan, programs: &Programs) -> io::Result<String> {
@@ -196,6 +214,8 @@ impl Goal {
 enum Load {
     /// So many connections that stay.
     Kept(usize),
+    /// So many that stay, on which a file of this size is asked for.
+    Files { connections: usize, file: &'static str },
     /// Connections of one request each.
     Storm,
     /// The same with TLS, and a handshake each.
@@ -209,6 +229,9 @@ impl Load {
         match self {
             Load::Kept(1) => "1 connection".to_owned(),
             Load::Kept(connections) => format!("{connections} connections"),
+            Load::Files { connections, file } => {
+                format!("{connections} connections, a file of {file}")
+            }
             Load::Storm => "connect, one request, close; 16 at a time".to_owned(),
             Load::Handshakes => {
                 format!("handshake, one request, close; {GUESTS} at a time")
@@ -329,17 +352,19 @@ impl Server {
         what: &str,
         Ask { load, request, identity }: Ask<'_>,
     ) -> io::Result<Server> {
-        let (process, address) = if system == NGINX {
-            crate::nginx::start(program)?
-        } else {
-            let process = program.start(&["serve", what, &SERVER_CORE.to_string()])?;
-            let address: SocketAddr = process.first_line().parse().map_err(|_| {
-                io::Error::other(format!("it printed {:?}, no address", process.first_line()))
-            })?;
-            (process, address)
+        let (process, address) = match system {
+            NGINX => static_files::nginx(program)?,
+            SERVE_EPOLL | SERVE_URING => static_files::serve(program)?,
+            _ => {
+                let process = program.start(&["serve", what, &SERVER_CORE.to_string()])?;
+                let address: SocketAddr = process.first_line().parse().map_err(|_| {
+                    io::Error::other(format!("it printed {:?}, no address", process.first_line()))
+                })?;
+                (process, address)
+            }
         };
         let client = match (load, identity) {
-            (Load::Kept(connections), _) => {
+            (Load::Kept(connections) | Load::Files { connections, .. }, _) => {
                 Client::Kept(Generator::connect(address, connections, request)?)
             }
             (Load::Storm, _) => Client::Storm(Storm::new(address, request)?),

@@ -26,10 +26,10 @@ const PREFETCH_CELL: usize = 8;
 const PREFETCH_STACK: usize = 4;
 /// Pauses between two looks of a search.
 const SPINS_PER_ROUND: u32 = 50;
-/// After about this time without use the memory of a stack is given back.
+/// After about this time without use the memory of a stack or a cell is given back.
 const UNUSED_FOR: Duration = Duration::from_secs(1);
-/// Half a millisecond's work.
-const STACKS_AT_ONCE: usize = 1024;
+/// Half a millisecond's work, or much less if it is cells.
+const GIVEN_AT_ONCE: usize = 1024;
 /// The sentinel's naps: the first, and the longest.
 pub(super) const WATCH_MIN: Duration = Duration::from_micros(100);
 const WATCH_MAX: Duration = Duration::from_millis(10);
@@ -401,23 +401,24 @@ impl Worker {
         self.rise();
     }
 
-    /// Gives back memory of stacks that were not used for a while; a worker that is about to sleep has the time.
+    /// Gives back memory of tasks that was not used for a while; a worker that is about to sleep has the time.
     /// Returns for how long it may sleep until it has to look after the rest, or else a program that is idle
     /// from now on would keep what its busiest moment has used.
     fn tidy_up(&self) -> Option<Duration> {
-        let mut stacks = self.stacks().borrow_mut();
-        if !stacks.has_surplus() {
+        let (mut stacks, cells) = (self.stacks().borrow_mut(), self.cells());
+        if !stacks.has_surplus() && !cells.has_surplus() {
             return None;
         }
         let now = Instant::now();
         if now.saturating_duration_since(self.tidied_up_at.get()) >= UNUSED_FOR {
             self.tidied_up_at.set(now);
             stacks.mark_unused();
+            cells.mark_unused();
         }
-        if stacks.trim_marked(STACKS_AT_ONCE) {
+        if stacks.trim_marked(GIVEN_AT_ONCE) || cells.trim_marked(GIVEN_AT_ONCE) {
             return Some(Duration::ZERO);
         }
-        stacks.has_surplus().then_some(UNUSED_FOR)
+        (stacks.has_surplus() || cells.has_surplus()).then_some(UNUSED_FOR)
     }
 
     /// The end of a sleep; it is here that a worker stops while a deadlock is reported.

@@ -386,7 +386,9 @@ impl Worker {
     pub(crate) fn task_started(&self) {
         // Only this worker writes it: no read-modify-write is needed.
         let live = &self.remote().live;
-        live.store(live.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let tasks = live.load(Ordering::Relaxed) + 1;
+        live.store(tasks, Ordering::Relaxed);
+        self.cells.expect(tasks);
     }
 
     /// Counts a task that ends here.

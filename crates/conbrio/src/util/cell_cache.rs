@@ -4,23 +4,38 @@
 //! the freed ones of the common sizes, newest first, so that a spawn costs a pop instead of a walk through
 //! the allocator. Blocks are of whole size classes, so that any cache can free what another allocated.
 //!
+//! As many are kept as the worker had tasks at its busiest moment, as it keeps their stacks; and as with
+//! stacks, what was not used for a while is given back when the worker has nothing to do.
+//!
 //! Under AddressSanitizer nothing is kept: a freed cell must be seen as freed.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 /// See the module's documentation. It belongs to one thread.
 pub(crate) struct CellCache {
-    classes: [RefCell<Vec<NonNull<u8>>>; CLASSES],
+    classes: [RefCell<Class>; CLASSES],
+    /// How many blocks of each class are kept.
+    kept_max: Cell<usize>,
+}
+
+#[derive(Default)]
+struct Class {
+    /// The newest is the last.
+    kept: Vec<NonNull<u8>>,
+    /// The fewest since `mark_unused`. 0 <= least <= kept.len()
+    least: usize,
+    /// So many are to be given back, as far as they are still kept.
+    marked: usize,
 }
 
 /// Size classes are multiples of this, which is also the alignment of every block.
 const STEP: usize = 64;
 /// Larger cells go to the allocator directly.
 const CLASSES: usize = 16;
-/// How many blocks of each class are kept.
-const KEPT_MAX: usize = 1024;
+/// How many blocks of each class are kept in any case.
+const KEPT_MIN: usize = 1024;
 
 /// The class of a layout, and the layout of its blocks.
 fn class_of(layout: Layout) -> Option<(usize, Layout)> {
@@ -28,13 +43,20 @@ fn class_of(layout: Layout) -> Option<(usize, Layout)> {
     if class >= CLASSES || layout.align() > STEP {
         return None;
     }
-    let block = Layout::from_size_align((class + 1) * STEP, STEP).ok()?;
-    Some((class, block))
+    Some((class, block_of(class)))
 }
 
 impl CellCache {
     pub(crate) fn new() -> CellCache {
-        CellCache { classes: [const { RefCell::new(Vec::new()) }; CLASSES] }
+        CellCache { classes: Default::default(), kept_max: Cell::new(KEPT_MIN) }
+    }
+
+    /// There are so many tasks now, whose cells are worth keeping.
+    #[inline]
+    pub(crate) fn expect(&self, tasks: usize) {
+        if tasks > self.kept_max.get() {
+            self.kept_max.set(tasks);
+        }
     }
 
     /// Memory for `layout`, from `cache` if there is one and it has some.
@@ -42,7 +64,7 @@ impl CellCache {
         let Some((class, block)) = class_of(layout) else {
             return allocate_block(layout);
         };
-        let kept = cache.and_then(|cache| cache.classes[class].borrow_mut().pop());
+        let kept = cache.and_then(|cache| cache.classes[class].borrow_mut().take());
         kept.unwrap_or_else(|| allocate_block(block))
     }
 
@@ -59,8 +81,8 @@ impl CellCache {
         if let Some(cache) = cache
             && !cfg!(feature = "sanitizer")
         {
-            let mut kept = cache.classes[class].borrow_mut();
-            if kept.len() < KEPT_MAX {
+            let kept = &mut cache.classes[class].borrow_mut().kept;
+            if kept.len() < cache.kept_max.get() {
                 kept.push(memory);
                 return;
             }
@@ -68,6 +90,64 @@ impl CellCache {
         // SAFETY: by contract; every block of the class was allocated with this layout.
         unsafe { dealloc(memory.as_ptr(), block) };
     }
+}
+
+impl CellCache {
+    /// Whether more is kept than in any case.
+    pub(crate) fn has_surplus(&self) -> bool {
+        self.classes.iter().any(|class| class.borrow().surplus() > 0)
+    }
+
+    /// Marks what was not used since the last call, for [`trim_marked`](CellCache::trim_marked).
+    pub(crate) fn mark_unused(&self) {
+        for class in &self.classes {
+            let class = &mut *class.borrow_mut();
+            class.marked = class.least.min(class.surplus());
+            class.least = class.kept.len();
+        }
+    }
+
+    /// Gives marked blocks back to the allocator, of `blocks_max` at a time. Returns whether there are more.
+    pub(crate) fn trim_marked(&self, blocks_max: usize) -> bool {
+        let mut left = blocks_max;
+        let mut kept_max = KEPT_MIN;
+        for (index, class) in self.classes.iter().enumerate() {
+            let class = &mut *class.borrow_mut();
+            while class.marked > 0 {
+                if left == 0 {
+                    return true;
+                }
+                let Some(memory) = class.take() else { break };
+                left -= 1;
+                class.marked -= 1;
+                // SAFETY: kept blocks are in no use, and were allocated with the layout of their class.
+                unsafe { dealloc(memory.as_ptr(), block_of(index)) };
+            }
+            class.marked = 0;
+            kept_max = kept_max.max(class.kept.len());
+        }
+        self.kept_max.set(kept_max);
+        false
+    }
+}
+
+impl Class {
+    #[inline]
+    fn take(&mut self) -> Option<NonNull<u8>> {
+        let newest = self.kept.pop();
+        self.least = self.least.min(self.kept.len());
+        newest
+    }
+
+    fn surplus(&self) -> usize {
+        self.kept.len().saturating_sub(KEPT_MIN)
+    }
+}
+
+/// The layout of the blocks of a class.
+fn block_of(class: usize) -> Layout {
+    let block = Layout::from_size_align((class + 1) * STEP, STEP);
+    block.expect("a small size, and an alignment that is a power of two")
 }
 
 fn allocate_block(layout: Layout) -> NonNull<u8> {
@@ -80,11 +160,9 @@ fn allocate_block(layout: Layout) -> NonNull<u8> {
 impl Drop for CellCache {
     fn drop(&mut self) {
         for (class, kept) in self.classes.iter_mut().enumerate() {
-            for memory in kept.get_mut().drain(..) {
-                let block = Layout::from_size_align((class + 1) * STEP, STEP);
-                let block = block.expect("the layout was valid when it was allocated");
+            for memory in kept.get_mut().kept.drain(..) {
                 // SAFETY: kept blocks are in no use, and were allocated with the layout of their class.
-                unsafe { dealloc(memory.as_ptr(), block) };
+                unsafe { dealloc(memory.as_ptr(), block_of(class)) };
             }
         }
     }
@@ -116,7 +194,44 @@ mod tests {
             assert_eq!(memory.as_ptr() as usize % layout.align(), 0);
             // SAFETY: allocated above with this layout.
             unsafe { CellCache::free(Some(&cache), memory, layout) };
-            assert!(cache.classes.iter().all(|class| class.borrow().is_empty()));
+            assert!(cache.classes.iter().all(|class| class.borrow().kept.is_empty()));
         }
+    }
+
+    #[test]
+    fn what_was_not_used_for_a_round_is_given_back() {
+        if cfg!(feature = "sanitizer") {
+            return;
+        }
+        let layout = Layout::new::<[u64; 20]>();
+        let cache = CellCache::new();
+        let fill = |blocks: usize| {
+            let taken: Vec<_> =
+                (0..blocks).map(|_| CellCache::allocate(Some(&cache), layout)).collect();
+            for memory in taken {
+                // SAFETY: allocated above with this layout.
+                unsafe { CellCache::free(Some(&cache), memory, layout) };
+            }
+        };
+        let kept = || cache.classes.iter().map(|class| class.borrow().kept.len()).sum::<usize>();
+        fill(KEPT_MIN + 1);
+        assert_eq!((kept(), cache.has_surplus()), (KEPT_MIN, false));
+        // With more tasks more is kept.
+        cache.expect(KEPT_MIN + 500);
+        fill(KEPT_MIN + 500);
+        assert_eq!((kept(), cache.has_surplus()), (KEPT_MIN + 500, true));
+        // All of it was used in this round, and 300 in the next.
+        cache.mark_unused();
+        assert!(!cache.trim_marked(usize::MAX));
+        assert_eq!(kept(), KEPT_MIN + 500);
+        fill(300);
+        cache.mark_unused();
+        assert!(cache.trim_marked(100));
+        assert_eq!(kept(), KEPT_MIN + 400);
+        assert!(!cache.trim_marked(usize::MAX));
+        assert_eq!((kept(), cache.has_surplus()), (KEPT_MIN, false));
+        // The limit has gone back as well.
+        fill(KEPT_MIN + 1);
+        assert_eq!(kept(), KEPT_MIN);
     }
 }
