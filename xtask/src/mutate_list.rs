@@ -130,8 +130,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         what: "a value that nobody takes is not dropped with its handle",
         file: "nursery/child.rs",
-        from: "(old & STORED != 0 && !self.taken).then_some",
-        to: "(old & STORED == 0 && !self.taken && old != 0 && old & HANDLE_GONE == 0).then_some",
+        from: "let is_ours = old & (STORED | TAKEN) == STORED;",
+        to: "let is_ours = old & (STORED | TAKEN) == HANDLE_GONE;",
         caught_by: CAMPAIGN,
     },
     Mutation {
