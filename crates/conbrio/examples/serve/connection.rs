@@ -44,7 +44,10 @@ impl Connection<'_> {
         while let Some(request) = self.next(cx)? {
             let began = cx.now();
             let response = match &request {
-                Ok(request) => cx.blocking(|| self.server.answer(request))?,
+                Ok(request) => match self.server.answer_at_once(request) {
+                    Some(response) => response,
+                    None => cx.blocking(|| self.server.answer(request))?,
+                },
                 Err(status) => Response::from(*status),
             };
             let goes_on = request.as_ref().is_ok_and(keeps_alive) && !cx.shutdown_requested();

@@ -31,6 +31,14 @@ impl Response {
         let headers = format!("{kind}Content-Length: {}\r\n", text.len());
         Response { status, headers, piece: text.into_bytes(), rest: None }
     }
+
+    /// What is left of it if the request asks for the head alone.
+    fn without_body(mut self, request: &Request) -> Response {
+        if request.method() == Method::HEAD {
+            (self.piece, self.rest) = (Vec::new(), None);
+        }
+        self
+    }
 }
 
 /// An answer that says no more than its status.
@@ -47,9 +55,16 @@ impl From<Status> for Response {
 }
 
 impl Server {
+    /// The response, if it is a file that can be opened without waiting for a disk: most of the time.
+    pub(crate) fn answer_at_once(&self, request: &Request) -> Option<Response> {
+        // Neither does the rest wait: what is asked about an open file is in memory.
+        let file = self.open(request.body(), ResolveFlags::CACHED).ok()?;
+        of_file(file, request.body(), request).ok().map(|response| response.without_body(request))
+    }
+
     /// The response to a request, whatever goes wrong.
     pub(crate) fn answer(&self, request: &Request) -> Response {
-        let mut response = self.find(request).unwrap_or_else(|error| {
+        let response = self.find(request).unwrap_or_else(|error| {
             Response::from(match Errno::from_io_error(&error) {
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Status::NOT_FOUND,
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Status::SERVICE_UNAVAILABLE,
@@ -58,15 +73,12 @@ impl Server {
                 Some(_) => Status::FORBIDDEN,
             })
         });
-        if request.method() == Method::HEAD {
-            (response.piece, response.rest) = (Vec::new(), None);
-        }
-        response
+        response.without_body(request)
     }
 
     fn find(&self, request: &Request) -> io::Result<Response> {
         let (uri, path) = (request.uri(), request.body());
-        let found = self.open(path)?;
+        let found = self.open(path, ResolveFlags::empty())?;
         if !found.metadata()?.is_dir() {
             return of_file(found, path, request);
         }
@@ -79,18 +91,18 @@ impl Server {
             return Ok(moved);
         }
         let index = path.join("index.html");
-        match self.open(&index) {
+        match self.open(&index, ResolveFlags::empty()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => listing(&found, path),
             file => of_file(file?, &index, request),
         }
     }
 
-    fn open(&self, path: &Path) -> io::Result<File> {
+    fn open(&self, path: &Path, also: ResolveFlags) -> io::Result<File> {
         // `NONBLOCK`, because the open of a named pipe would wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         // With `BENEATH` the kernel refuses, link by link, whatever leads out: openat2(2). A check of
         // the path before it is opened could be outrun by somebody who moves folders meanwhile.
-        let mut resolve = ResolveFlags::NO_MAGICLINKS;
+        let mut resolve = ResolveFlags::NO_MAGICLINKS | also;
         resolve.set(ResolveFlags::BENEATH, !self.follow_symlinks);
         Ok(openat2(&self.folder, path, flags, Mode::empty(), resolve)?.into())
     }
