@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::cancel::Cancelled;
 use crate::sched::{Interrupt, Parked, Shared, Worker};
 use crate::task::{Cx, Locals};
+use crate::util::footprint;
 use crate::util::swallow::swallow_panics;
 use crate::util::thread_pool::{Job, Ticket, Work};
 
@@ -147,6 +148,7 @@ fn submit(cx: &mut Cx, shared: &Shared, mut job: Job) -> Result<Ticket, Cancelle
 }
 
 fn run_here(mut job: Job) {
+    footprint::touch_everything();
     job.work();
     job.deliver();
 }
@@ -194,6 +196,8 @@ fn wait_standing_still(
                 return Err(cancelled);
             }
         }
+        // The thread does whatever it likes meanwhile.
+        footprint::touch_everything();
         match line.stand_still() {
             Next::Run(request) => line.run(cx, request),
             Next::Return | Next::Park => break,

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::cancel::{Cancelled, MaybeCancelled};
 use crate::nursery::NurseryError;
 use crate::task::Cx;
+use crate::util::footprint;
 
 use super::arms::begin;
 use super::limit::Places;
@@ -112,6 +113,7 @@ impl Cx {
         let done = Mutex::new(Vec::new());
         self.apply(limit, items, |cx, item| {
             let value = f(cx, item)?;
+            footprint::touch(&raw const done);
             done.lock().unwrap_or_else(PoisonError::into_inner).push(value);
             Ok(())
         })?;

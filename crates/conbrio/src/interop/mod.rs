@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::cancel::Cancelled;
 use crate::lowlevel::{Abort, Unparker, Wait};
 use crate::task::Cx;
+use crate::util::footprint;
 
 impl Cx {
     /// Drives a future to its end and returns its output.
@@ -41,6 +42,8 @@ impl Cx {
         let waker = Waker::from(Arc::clone(&alarm));
         let mut context = Context::from_waker(&waker);
         loop {
+            // What a future shares with others is its own business.
+            footprint::touch_everything();
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return Ok(output);
             }

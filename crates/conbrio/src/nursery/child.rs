@@ -30,6 +30,7 @@ use crate::scope::notice_here;
 use crate::task::{Cx, Task, TaskKind, TaskOptions};
 use crate::util::atomic::{AtomicU8, Ordering};
 use crate::util::cell_cache::CellCache;
+use crate::util::footprint;
 
 use super::core::NurseryCore;
 use super::start::{StartError, Started};
@@ -141,6 +142,7 @@ where
     }
 
     fn store(&self, value: T) {
+        footprint::touch(&raw const self.head.status);
         if self.head.status.load(Ordering::Acquire) & HANDLE_GONE != 0 {
             drop(value);
             return;
@@ -312,6 +314,7 @@ impl<T> Child<'_, T> {
 
     #[inline]
     fn status(&self) -> &AtomicU8 {
+        footprint::touch(&raw const self.head().status);
         &self.head().status
     }
 

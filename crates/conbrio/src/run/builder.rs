@@ -95,7 +95,8 @@ impl Builder {
         self
     }
 
-    /// The stack size of tasks in bytes, rounded up to a power of two; 64 KiB if not set.
+    /// The stack size of tasks in bytes, rounded up to a power of two; 64 KiB if not set
+    /// (256 KiB with the feature `sanitizer`).
     ///
     /// Memory is used only where a stack is touched. A single task can get another size with
     /// [`Nursery::task`](crate::Nursery::task), and code with deep frames can run in
@@ -494,8 +495,9 @@ fn block_signals() {
     }
 }
 
-/// Room for a backtrace, a sort, a call of `getaddrinfo`; a smaller one would turn a panic into a crash.
-const STACK_BYTES: usize = 64 * 1024;
+/// Room for a backtrace, a sort, a call of `getaddrinfo`; a smaller one would turn a panic into a crash. Under
+/// AddressSanitizer frames are several times as large.
+const STACK_BYTES: usize = if cfg!(feature = "sanitizer") { 256 * 1024 } else { 64 * 1024 };
 /// The stack of a worker's thread, where `on_thread_stack` runs.
 const WORKER_STACK_BYTES: usize = 8 * 1024 * 1024;
 const BLOCKING_THREADS_MAX: usize = 512;

@@ -26,7 +26,7 @@ pub(crate) use runnable::{
 };
 pub(crate) use shared::{Children, Remote, RunValues, Shared, SharedOptions};
 pub(crate) use sim::{
-    AtCheckpoint, Bell, OnStuck, Scheduling, SimulatedSignals, Simulation, Step, Stuck, Trace,
-    WHICH_TASK, World, run_simulated,
+    AtCheckpoint, Bell, Keep, OnStuck, Scheduling, SimulatedSignals, Simulation, Step, Stuck,
+    Trace, Turn, WHICH_TASK, World, run_simulated,
 };
 pub(crate) use worker::{IoWait, Worker, WorkerParts};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::clock::{Idle, NEVER, Ticks};
 use crate::util::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::util::footprint;
 
 use super::idle::SLEEPING;
 use super::runnable::{Runnable, RunnableRef};
@@ -92,6 +93,7 @@ impl Shared {
         sequence: u64,
         cushion: Duration,
     ) -> SettleTicket {
+        footprint::touch_everything();
         self.quiet.watchers.fetch_add(1, Ordering::SeqCst);
         let mut settlers = self.quiet.settlers.lock().expect("nothing panics under this lock");
         let ticket = self.quiet.tickets.fetch_add(1, Ordering::Relaxed);

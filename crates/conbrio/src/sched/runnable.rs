@@ -22,6 +22,8 @@ use crate::util::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, model_fence,
 };
 
+use crate::util::footprint;
+
 use super::shared::Remote;
 use super::worker::Worker;
 
@@ -212,6 +214,8 @@ impl Runnable {
     /// # Safety
     /// The runnable is alive, and if it has started, so is its runtime, until this returns.
     pub(crate) unsafe fn poke(this: NonNull<Runnable>) {
+        // What hears of a request is every task below.
+        footprint::touch_everything();
         // SAFETY: alive by contract.
         let me = unsafe { this.as_ref() };
         // SeqCst pairs with `settle_at`.
@@ -288,6 +292,7 @@ impl Runnable {
     /// *Home.* Ends the wait named `sequence`; `false` if that one is over already.
     #[inline]
     pub(crate) fn wake_at_home(&self, worker: &Worker, sequence: u64) -> bool {
+        footprint::touch(self);
         if self.sequence.get() != sequence || self.woken.get() {
             return false;
         }

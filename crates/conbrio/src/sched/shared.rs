@@ -12,6 +12,7 @@ use crossbeam_deque::{Injector, Stealer};
 use crate::clock::{Clock, NEVER, Timeline};
 use crate::instrument::Instruments;
 use crate::util::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::util::footprint;
 use crate::util::thread_pool::ThreadPool;
 
 use super::idle::Crew;
@@ -206,6 +207,7 @@ impl Shared {
 
     /// The values that belong to the runtime as a whole.
     pub(crate) fn run_values(&self) -> &Mutex<RunValues> {
+        footprint::touch(&raw const self.run_values);
         &self.run_values
     }
 

@@ -31,7 +31,7 @@ pub(crate) use signals::{Bell, SimulatedSignals};
 use tasks::Tasks;
 pub(crate) use tasks::WHICH_TASK;
 use trace::Tracing;
-pub(crate) use trace::{Step, Trace};
+pub(crate) use trace::{Keep, Step, Trace, Turn};
 
 /// What makes a runtime a simulated one.
 #[derive(Debug)]
@@ -200,6 +200,7 @@ impl Run<'_> {
                 if self.shared.is_stopping() {
                     return;
                 }
+                self.tracing.breaks();
                 if !self.shared.wake_settlers() && !self.pass_time() {
                     self.report(&mut stuck, Stuck::Deadlock);
                 }
@@ -243,6 +244,7 @@ impl Run<'_> {
 
     /// Lets time jump to the next thing that happens. `false` if nothing ever will.
     fn pass_time(&self) -> bool {
+        self.tracing.breaks();
         let next = self.next_event();
         let timeline = self.shared.timeline();
         if next == NEVER {

@@ -17,6 +17,7 @@ use crate::timer::Timers;
 use crate::util::atomic::Ordering;
 use crate::util::cell_cache::CellCache;
 use crate::util::choices::Choices;
+use crate::util::footprint;
 use crate::util::rng::Rng;
 
 use super::alarm::NewAlarm;
@@ -268,6 +269,8 @@ impl Worker {
     }
 
     pub(crate) fn reactor(&self) -> &Reactor {
+        // Sockets and files affect each other in more ways than can be said, also when they are dropped.
+        footprint::touch_everything_from_now_on();
         &self.reactor
     }
 

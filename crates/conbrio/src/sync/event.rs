@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::cancel::Cancelled;
 use crate::lowlevel::{Claim, ParkingLot, Registered};
 use crate::task::Cx;
+use crate::util::footprint;
 
 use super::arms::Claims;
 use super::unbroken;
@@ -56,6 +57,7 @@ impl Event {
     /// Whether it has happened. What was done before [`set`](Event::set) is seen by whoever finds it set.
     #[must_use]
     pub fn is_set(&self) -> bool {
+        footprint::touch(&raw const self.is_set);
         self.is_set.load(Ordering::Acquire)
     }
 

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use crate::cancel::Cancelled;
 use crate::lowlevel::{Breaker, LotGuard, ParkingLot};
 use crate::task::Cx;
+use crate::util::footprint;
 
 use super::holder::Holder;
 use super::unbroken;
@@ -82,7 +83,7 @@ impl<T> OnceCell<T> {
     /// The value, if it is there. Never waits.
     #[must_use]
     pub fn get(&self) -> Option<&T> {
-        self.value.get()
+        self.touched().get()
     }
 
     /// The value, for the only owner of the cell.
@@ -93,6 +94,11 @@ impl<T> OnceCell<T> {
     /// The value.
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
+    }
+
+    fn touched(&self) -> &OnceLock<T> {
+        footprint::touch(&raw const self.value);
+        &self.value
     }
 
     /// Sets the value. Never waits.
@@ -107,7 +113,7 @@ impl<T> OnceCell<T> {
             return Err(value);
         }
         // Under the lock: nobody becomes the maker meanwhile. If there is a value, it comes back.
-        let set = self.value.set(value);
+        let set = self.touched().set(value);
         drop(maker);
         set
     }
@@ -134,16 +140,16 @@ impl<T> OnceCell<T> {
     ) -> Result<&T, E> {
         let at = Location::caller();
         cx.checkpoint()?;
-        if let Some(value) = self.value.get() {
+        if let Some(value) = self.touched().get() {
             return Ok(value);
         }
         if !self.become_maker(cx, at)? {
-            return Ok(self.value.get().expect("who waits is woken when there is a value"));
+            return Ok(self.touched().get().expect("who waits is woken when there is a value"));
         }
         let _turn = Turn { cell: self };
         let value = f(cx)?;
         // `set` is for others: they see that there is a maker.
-        Ok(self.value.get_or_init(|| value))
+        Ok(self.touched().get_or_init(|| value))
     }
 
     /// Becomes the one who makes the value, and waits for that. `false` if there is a value.
@@ -151,7 +157,7 @@ impl<T> OnceCell<T> {
     fn become_maker(&self, cx: &mut Cx, at: &'static Location<'static>) -> Result<bool, Cancelled> {
         let task = cx.breaker();
         let mut maker = self.lot.lock();
-        if self.value.get().is_some() {
+        if self.touched().get().is_some() {
             return Ok(false);
         }
         let Some(holder) = &mut *maker else {
@@ -178,7 +184,7 @@ impl<T> OnceCell<T> {
     pub fn statistics(&self) -> OnceCellStatistics {
         let maker = self.lot.lock();
         OnceCellStatistics {
-            is_set: self.value.get().is_some(),
+            is_set: self.touched().get().is_some(),
             maker: maker.as_ref().and_then(Holder::name).map(str::to_owned),
             tasks_waiting: maker.waiting(),
         }
@@ -190,7 +196,7 @@ impl<T> OnceCell<T> {
             let _ = holder.unwatch(&self.lot);
         }
         *maker = None;
-        if self.value.get().is_some() {
+        if self.touched().get().is_some() {
             maker.unpark_all();
             return;
         }
@@ -232,7 +238,7 @@ impl<T> From<T> for OnceCell<T> {
 impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_tuple("OnceCell");
-        match self.value.get() {
+        match self.touched().get() {
             Some(value) => f.field(value),
             None => f.field(&format_args!("<no value>")),
         };

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cancel::Cancelled;
 use crate::task::Cx;
+use crate::util::footprint;
 
 use super::once_cell::OnceCell;
 
@@ -127,6 +128,7 @@ impl<K, V> Singleflight<K, V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+        footprint::touch(&raw const self.flights);
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

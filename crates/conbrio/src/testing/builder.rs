@@ -103,7 +103,9 @@ pub struct Builder {
     pub(super) network: NetworkOptions,
     pub(super) instruments: Vec<Arc<dyn Instrument>>,
     strategy: Option<Strategy>,
-    pub(super) preemptions_max: usize,
+    /// `None` where nobody has said.
+    pub(super) preemptions_max: Option<usize>,
+    pub(super) is_reduced: bool,
     pub(super) runs_max: u64,
 }
 
@@ -121,7 +123,8 @@ impl Builder {
             network: NetworkOptions::new(),
             instruments: Vec::new(),
             strategy: None,
-            preemptions_max: 2,
+            preemptions_max: None,
+            is_reduced: false,
             runs_max: 1_000_000,
         }
     }

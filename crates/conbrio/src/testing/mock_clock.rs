@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Idle};
+use crate::util::footprint;
 
 /// A clock for tests: it stands still until it is told to jump, to run at some rate, or to jump on its
 /// own whenever every task waits.
@@ -97,6 +98,7 @@ impl MockClock {
 
     /// Changes the state, and tells the runtimes that use the clock.
     fn change(&self, change: impl FnOnce(&mut State)) {
+        footprint::touch_everything();
         let mut state = self.lock();
         change(&mut state);
         let listeners = state.listeners.clone();

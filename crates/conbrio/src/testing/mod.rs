@@ -29,6 +29,7 @@ mod settle;
 mod shared_clock;
 mod shrink;
 pub mod streams;
+mod touch;
 mod user_frames;
 mod watchdog;
 
@@ -45,3 +46,4 @@ pub use mock_clock::MockClock;
 pub use raise::raise;
 pub use sequencer::{Sequencer, SequencerBroken};
 pub use settle::settle;
+pub use touch::touch;

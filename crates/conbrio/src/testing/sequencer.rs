@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::cancel::{Cancelled, MaybeCancelled, OrCancelled};
 use crate::lowlevel::{Abort, Unparker, Wait};
 use crate::task::Cx;
+use crate::util::footprint;
 
 /// Forces an order upon code that runs in different tasks: step 0, then step 1, then step 2, and so on,
 /// wherever each of them stands.
@@ -137,6 +138,7 @@ impl Sequencer {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        footprint::touch(&raw const self.state);
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

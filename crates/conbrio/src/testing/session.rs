@@ -11,7 +11,9 @@ use std::time::Duration;
 use crate::cancel::Cancelled;
 use crate::clock::{Clock, Ticks};
 use crate::run::{Builder as RuntimeBuilder, SpareParts};
-use crate::sched::{OnStuck, Scheduling, SimulatedSignals, Simulation, Step, Stuck, Trace};
+use crate::sched::{
+    Keep, OnStuck, Scheduling, SimulatedSignals, Simulation, Step, Stuck, Trace, Turn,
+};
 use crate::scope::CancelHandle;
 use crate::task::Cx;
 use crate::testing::MockClock;
@@ -53,6 +55,8 @@ pub(super) enum Report {
     Quiet,
     /// As usual, and the steps are kept.
     Full,
+    /// As usual, and what each step touches is kept.
+    Turns,
 }
 
 /// What became of one run.
@@ -112,7 +116,12 @@ impl Session {
             Scheduling::Workers => options.workers,
             Scheduling::Tasks => 1,
         };
-        self.trace.begin(plan.what, report == Report::Full);
+        let keep = match report {
+            Report::Usual | Report::Quiet => Keep::Number,
+            Report::Full => Keep::Steps,
+            Report::Turns => Keep::Turns,
+        };
+        self.trace.begin(plan.what, keep);
         let network = SimulatedNetwork::new(&options.network, Arc::clone(&choices));
         let simulation = Arc::new(Simulation {
             choices: Arc::clone(&choices),
@@ -173,6 +182,11 @@ impl Session {
         Arc::clone(&self.trace)
     }
 
+    /// The turns of the last run, if they were to be kept.
+    pub(super) fn take_turns(&self) -> Vec<Turn> {
+        self.trace.take_turns()
+    }
+
     /// The steps of the last run, which was to be reported in full, and the names of its tasks.
     pub(super) fn take_log(&self) -> (Vec<Step>, Vec<String>) {
         self.trace.take_log()
@@ -182,8 +196,12 @@ impl Session {
 impl<R> Course<R> {
     /// What was decided, as something that fails.
     pub(super) fn failing(&self) -> Failing {
-        let departs = |choice: &&Choice| choice.chosen >= choice.ordinary;
-        Failing { departures: self.choices.iter().filter(departs).count(), list: self.list() }
+        Failing { departures: self.departures(), list: self.list() }
+    }
+
+    /// How many decisions depart from the ordinary run of things.
+    pub(super) fn departures(&self) -> usize {
+        self.choices.iter().filter(|choice| choice.chosen >= choice.ordinary).count()
     }
 
     /// What was decided, without the zeros at the end.

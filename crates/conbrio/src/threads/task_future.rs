@@ -15,6 +15,7 @@ use crate::blocking::Request;
 use crate::cancel::Cancelled;
 use crate::scope::CancelHandle;
 use crate::task::Cx;
+use crate::util::footprint;
 
 use super::dispatch::Entry;
 use super::portal::{Portal, PortalClosed};
@@ -189,6 +190,7 @@ impl<R> Drop for Teller<R> {
 
 impl<R> Place<R> {
     fn lock(&self) -> MutexGuard<'_, State<R>> {
+        footprint::touch(self);
         // Nothing panics under it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

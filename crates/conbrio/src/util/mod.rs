@@ -6,6 +6,7 @@ pub(crate) mod brief_lock;
 pub(crate) mod cell_cache;
 pub(crate) mod choices;
 pub(crate) mod coarse_clock;
+pub(crate) mod footprint;
 mod priorities;
 pub(crate) mod projection;
 pub(crate) mod rng;

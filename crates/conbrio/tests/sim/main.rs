@@ -6,6 +6,7 @@ mod exhaust;
 mod explore;
 mod generated;
 mod instruments;
+mod reduced;
 mod report;
 mod signals;
 mod speed;

@@ -8,6 +8,7 @@ use crate::cancel::cancelled::{Cancelled, Notice};
 use crate::clock::Ticks;
 use crate::sched::{Remote, Runnable, Worker};
 use crate::util::brief_lock::{BriefGuard, BriefLock};
+use crate::util::footprint::{self, How};
 
 use super::branch::Branch;
 use super::shared::ScopeShared;
@@ -199,7 +200,7 @@ impl Group {
     pub(crate) fn count_down(&self, branch: &Branch) {
         // A late poke may still be in the inbox: it must not look for a group that is gone.
         branch.group.set(None);
-        let mut state = self.state.lock();
+        let mut state = self.state.lock_and_touch(How::CountsDown);
         state.unlink(branch);
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
@@ -209,6 +210,9 @@ impl Group {
             Joiner::Other(waker) => Err(waker),
         });
         let owner = state.decrement();
+        if owner.is_some() {
+            footprint::touch_as(&raw const self.state, How::EndsCount);
+        }
         drop(state);
         // From here on the group may be gone.
         match joiner {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::cancel::cancelled::Notice;
 use crate::clock::Ticks;
 use crate::sched::Runnable;
+use crate::util::footprint;
 
 use super::{Requests, settle_here, shutdown_into};
 
@@ -35,6 +36,7 @@ impl ScopeShared {
     }
 
     fn lock(&self) -> MutexGuard<'_, SharedState> {
+        footprint::touch(self);
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

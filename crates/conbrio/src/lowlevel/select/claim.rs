@@ -7,6 +7,7 @@ use std::task::Waker;
 use crate::lowlevel::Unparker;
 use crate::util::atomic::{AtomicUsize, Ordering};
 use crate::util::brief_lock::BriefLock;
+use crate::util::footprint;
 
 /// Whoever waits at one or several sources at once: a task in a select, a future, or a thread.
 pub(crate) struct Party {
@@ -52,6 +53,7 @@ impl Party {
 
     /// No arm can be chosen any more. Returns the one that was.
     pub(crate) fn close(&self) -> Option<usize> {
+        footprint::touch(&raw const self.winner);
         // Acquire pairs with the winning exchange in `choose`.
         match self.winner.compare_exchange(UNDECIDED, CLOSED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) | Err(CLOSED) => None,
@@ -66,6 +68,7 @@ impl Party {
     }
 
     fn choose(&self, arm: usize) -> bool {
+        footprint::touch(&raw const self.winner);
         let outcome =
             self.winner.compare_exchange(UNDECIDED, arm, Ordering::AcqRel, Ordering::Relaxed);
         outcome.is_ok()
@@ -124,6 +127,7 @@ impl Claim {
     /// Whether nothing has been chosen, and the wait goes on.
     #[must_use]
     pub fn is_open(&self) -> bool {
+        footprint::touch(&raw const self.party.winner);
         // Relaxed: only a hint, except to whoever goes on to `claim`.
         self.party.winner.load(Ordering::Relaxed) == UNDECIDED
     }

@@ -13,6 +13,7 @@ use conbrio_reactor::sim::HostId;
 
 use crate::clock::{NEVER, Ticks};
 use crate::util::atomic::{AtomicBool, Ordering};
+use crate::util::footprint;
 
 use super::Simulation;
 
@@ -142,6 +143,7 @@ impl SimulatedSignals {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        footprint::touch(self);
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,6 +21,8 @@ use std::ptr::NonNull;
 
 use conbrio_reactor::Timeout;
 
+use crate::util::footprint;
+
 use super::{Run, Runnable, Scheduling, Worker};
 
 /// What is decided here.
@@ -51,6 +53,8 @@ impl Tasks {
         }
         worker.enter(|| {
             if worker.time_was_changed() || !worker.shared().injector.is_empty() {
+                // What it finds is not always for the sake of the last step.
+                footprint::touch_everything();
                 worker.look_around();
             }
             if worker.reactor.in_flight() > 0 {
@@ -59,15 +63,15 @@ impl Tasks {
         });
         worker.enter(|| worker.drain_inbox());
         self.take_queued(worker);
-        if !self.can_run() {
+        if self.len() == 0 {
             worker.enter(|| worker.drain_inbox_in_part(|| false));
             self.take_queued(worker);
         }
-        self.can_run()
+        self.len() > 0
     }
 
-    fn can_run(&self) -> bool {
-        self.stopped.is_some() || !self.ready.is_empty() || !self.yielded.is_empty()
+    fn len(&self) -> usize {
+        usize::from(self.stopped.is_some()) + self.ready.len() + self.yielded.len()
     }
 
     fn take_queued(&mut self, worker: &Worker) {
@@ -77,9 +81,8 @@ impl Tasks {
 
     /// Runs one of them for one turn.
     pub(super) fn step(&mut self, worker: &Worker, run: &Run<'_>) {
-        let among = usize::from(self.stopped.is_some()) + self.ready.len() + self.yielded.len();
         let mut chosen = 0;
-        if among > 1 {
+        if self.len() > 1 {
             // To go on after a checkpoint is ordinary, and so is every order of those that come next. That
             // one which gave way comes before its turn is not: a task that waits for another by giving
             // way again and again would have endless courses.
@@ -87,17 +90,21 @@ impl Tasks {
                 (Some(_), _) | (None, 0) => 1,
                 (None, ready) => ready,
             };
-            let candidates = Candidates { tasks: self, next: 0, among, run };
-            chosen = run.simulation.choices.task(WHICH_TASK, ordinary, candidates);
+            chosen = run.simulation.choices.task(WHICH_TASK, ordinary, self.candidates(run));
         }
+        run.tracing.chose(run.simulation, self.candidates(run), chosen);
         let task = self.take(chosen);
         worker.enter(|| {
+            run.tracing.runs(worker, task);
             // Its worker looks into its inbox before it goes on with it.
             worker.receive_first(task);
-            run.tracing.runs(worker, task);
             worker.run_one(task);
             run.tracing.ran();
         });
+    }
+
+    fn candidates<'a>(&'a self, run: &'a Run<'a>) -> Candidates<'a> {
+        Candidates { tasks: self, next: 0, among: self.len(), run }
     }
 
     fn get(&self, index: usize) -> Option<NonNull<Runnable>> {

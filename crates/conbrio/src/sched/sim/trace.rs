@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::util::atomic::{AtomicU64, Ordering};
+use crate::util::footprint::{Footprint, Recording};
 
 use super::{Runnable, Simulation, Worker};
 
@@ -28,6 +29,18 @@ struct Inner {
     names: Vec<String>,
     steps: u64,
     log: Option<Vec<Step>>,
+    turns: Option<Vec<Turn>>,
+}
+
+/// What is kept of the steps of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// How many there were.
+    Number,
+    /// Who took them.
+    Steps,
+    /// What each of them touched.
+    Turns,
 }
 
 /// One turn of one task.
@@ -42,6 +55,20 @@ pub(crate) struct Step {
     pub(crate) begun: usize,
     /// How many when the task went on.
     pub(crate) decisions_before: usize,
+}
+
+/// One turn of one task where tasks are scheduled: from the decision about who takes it to the next one.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    /// The number of the task.
+    pub(crate) task: u32,
+    /// The numbers of all that could have taken it, in the order of the decision.
+    pub(crate) candidates: Vec<u32>,
+    /// How many decisions had been made before that one.
+    pub(crate) decision: usize,
+    /// Whether something happened before it that no task did, such as the passing of time.
+    pub(crate) after_break: bool,
+    pub(crate) footprint: Footprint,
 }
 
 /// A step that is being taken.
@@ -76,13 +103,14 @@ impl Running {
 }
 
 impl Trace {
-    /// Says what runs from now on, with or without a log of its steps.
-    pub(crate) fn begin(&self, what: String, logged: bool) {
+    /// Says what runs from now on.
+    pub(crate) fn begin(&self, what: String, keep: Keep) {
         let mut inner = self.lock();
         inner.what = what;
         inner.steps = 0;
         inner.names.clear();
-        inner.log = logged.then(Vec::new);
+        inner.log = (keep == Keep::Steps).then(Vec::new);
+        inner.turns = (keep == Keep::Turns).then(Vec::new);
     }
 
     /// What is being run.
@@ -116,6 +144,11 @@ impl Trace {
         (inner.log.take().unwrap_or_default(), std::mem::take(&mut inner.names))
     }
 
+    /// Takes out the turns of the last run, if they were to be kept.
+    pub(crate) fn take_turns(&self) -> Vec<Turn> {
+        self.lock().turns.take().unwrap_or_default()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,12 +161,22 @@ pub(super) struct Tracing<'a> {
     /// How many decisions had been made before this step.
     begun: Cell<usize>,
     is_logged: bool,
+    /// While turns are kept.
+    recording: Option<Recording>,
+    after_break: Cell<bool>,
 }
 
 impl<'a> Tracing<'a> {
     pub(super) fn new(trace: &'a Trace) -> Tracing<'a> {
-        let is_logged = trace.lock().log.is_some();
-        Tracing { trace, steps: Cell::new(0), begun: Cell::new(0), is_logged }
+        let inner = trace.lock();
+        Tracing {
+            trace,
+            steps: Cell::new(0),
+            begun: Cell::new(0),
+            is_logged: inner.log.is_some(),
+            recording: inner.turns.is_some().then(Recording::start),
+            after_break: Cell::new(false),
+        }
     }
 
     /// The number of a task in this run.
@@ -156,6 +199,45 @@ impl<'a> Tracing<'a> {
     pub(super) fn begins(&self, simulation: &Simulation) {
         if self.is_logged {
             self.begun.set(simulation.choices.made());
+        }
+    }
+
+    /// It was just decided who takes the next turn.
+    pub(super) fn chose(
+        &self,
+        simulation: &Simulation,
+        candidates: impl ExactSizeIterator<Item = u32>,
+        chosen: usize,
+    ) {
+        let Some(recording) = &self.recording else { return };
+        let footprint = recording.take();
+        // Numbers are given with the lock.
+        let candidates: Vec<u32> = candidates.collect();
+        let was_decided = candidates.len() > 1;
+        let mut inner = self.trace.lock();
+        let Some(turns) = &mut inner.turns else { return };
+        let after_break = self.after_break.replace(false);
+        // What has happened since a break was done by no turn.
+        if !after_break && let Some(last) = turns.last_mut() {
+            last.footprint.add(footprint);
+        }
+        turns.push(Turn {
+            task: candidates[chosen],
+            candidates,
+            decision: simulation.choices.made() - usize::from(was_decided),
+            after_break,
+            footprint: Footprint::default(),
+        });
+    }
+
+    /// Something happens that no task does.
+    pub(super) fn breaks(&self) {
+        let Some(recording) = &self.recording else { return };
+        let footprint = recording.take();
+        if !self.after_break.replace(true)
+            && let Some(last) = self.trace.lock().turns.as_mut().and_then(|turns| turns.last_mut())
+        {
+            last.footprint.add(footprint);
         }
     }
 
@@ -188,6 +270,7 @@ impl<'a> Tracing<'a> {
 
 impl Drop for Tracing<'_> {
     fn drop(&mut self) {
+        self.breaks();
         self.trace.lock().steps = self.steps.get();
     }
 }

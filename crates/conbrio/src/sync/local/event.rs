@@ -26,12 +26,14 @@ impl Event {
     /// Whether it has happened.
     #[must_use]
     pub fn is_set(&self) -> bool {
+        self.waiting.touch();
         self.is_set.get()
     }
 
     /// Lets it happen, and wakes all who wait for it, the longest waiting one first. Returns whether it had
     /// not happened before.
     pub fn set(&self) -> bool {
+        self.waiting.touch();
         let is_first = !self.is_set.replace(true);
         while self.waiting.unpark_first() {}
         is_first

@@ -117,7 +117,7 @@ impl<T: ?Sized> Mutex<T> {
         at: &'static Location<'static>,
     ) -> Result<MutexGuard<'_, T>, OrCancelled<LockError>> {
         cx.checkpoint()?;
-        if self.is_locked.get() {
+        if self.is_locked() {
             let is_own = self.owner.borrow().as_ref() == Some(&cx.breaker());
             assert!(
                 !is_own,
@@ -145,7 +145,7 @@ impl<T: ?Sized> Mutex<T> {
     /// [`TryLockError::WouldBlock`] if somebody holds it, also the calling task itself.
     #[track_caller]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
-        if self.is_locked.get() {
+        if self.is_locked() {
             return Err(TryLockError::WouldBlock);
         }
         if let Some(poisoned) = self.poisoned() {
@@ -174,23 +174,26 @@ impl<T: ?Sized> Mutex<T> {
     /// Whether somebody holds it.
     #[must_use]
     pub fn is_locked(&self) -> bool {
+        self.waiting.touch();
         self.is_locked.get()
     }
 
     /// Whether a holder has panicked, and nobody has cleared that since.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.borrow().is_some()
+        self.poisoned().is_some()
     }
 
     /// Who has poisoned it. The first one counts.
     #[must_use]
     pub fn poisoned(&self) -> Option<Poisoned> {
+        self.waiting.touch();
         self.poisoned.borrow().clone()
     }
 
     /// Says that the value is whole again: it can be locked as before.
     pub fn clear_poison(&self) {
+        self.waiting.touch();
         *self.poisoned.borrow_mut() = None;
     }
 
@@ -202,7 +205,7 @@ impl<T: ?Sized> Mutex<T> {
     /// A snapshot of what the mutex is doing.
     pub fn statistics(&self) -> MutexStatistics {
         MutexStatistics {
-            locked: self.is_locked.get(),
+            locked: self.is_locked(),
             owner: self.owner.borrow().as_ref().map(|owner| owner.name().to_owned()),
             tasks_waiting: self.waiting.len(),
         }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use crate::cancel::Cancelled;
 use crate::lowlevel::{Abort, Unparker, Wait};
 use crate::task::Cx;
+use crate::util::footprint;
 
 /// The longest waiting task first. `P` is what each of them wants.
 pub(super) struct Queue<P> {
@@ -28,21 +29,31 @@ impl<P: Copy> Queue<P> {
         Queue { entries: RefCell::new(VecDeque::new()), next: Cell::new(0) }
     }
 
+    /// Called before the state that belongs to the queue is looked at or changed.
+    #[inline]
+    pub(super) fn touch(&self) {
+        footprint::touch(self);
+    }
+
     pub(super) fn len(&self) -> usize {
+        self.touch();
         self.entries.borrow().len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
+        self.touch();
         self.entries.borrow().is_empty()
     }
 
     /// What the longest waiting task wants.
     pub(super) fn first(&self) -> Option<P> {
+        self.touch();
         self.entries.borrow().front().map(|entry| entry.wants)
     }
 
     /// Unparks the longest waiting task. It counts as unparked even if it is cancelled before it runs.
     pub(super) fn unpark_first(&self) -> bool {
+        self.touch();
         let first = self.entries.borrow_mut().pop_front();
         first.map(|entry| entry.unparker.unpark()).is_some()
     }
@@ -70,6 +81,7 @@ struct Place<'a, P, F> {
 
 impl<P: Copy, F: FnMut() -> bool> Wait for Place<'_, P, F> {
     fn arm(&mut self, unparker: Unparker) {
+        self.queue.touch();
         if (self.try_now)() {
             return unparker.unpark();
         }
@@ -80,6 +92,7 @@ impl<P: Copy, F: FnMut() -> bool> Wait for Place<'_, P, F> {
     }
 
     fn abort(&mut self) -> Abort {
+        self.queue.touch();
         let mut entries = self.queue.entries.borrow_mut();
         // Numbers rise along the queue.
         let place = entries.binary_search_by_key(&self.number, |entry| entry.number);

@@ -104,7 +104,7 @@ impl Semaphore {
     /// If there would be more than a `usize` can count.
     #[track_caller]
     pub fn add(&self, count: usize) {
-        let exist = self.available.get() + self.lent.get();
+        let exist = self.available() + self.lent.get();
         assert!(
             exist.checked_add(count).is_some(),
             "add {count} permits to a semaphore that has {exist}: that is more than can be counted"
@@ -116,13 +116,14 @@ impl Semaphore {
     /// How many permits nobody holds.
     #[must_use]
     pub fn available(&self) -> usize {
+        self.waiting.touch();
         self.available.get()
     }
 
     /// A snapshot of what the semaphore is doing.
     pub fn statistics(&self) -> SemaphoreStatistics {
         SemaphoreStatistics {
-            available: self.available.get(),
+            available: self.available(),
             lent: self.lent.get(),
             tasks_waiting: self.waiting.len(),
         }
@@ -174,6 +175,7 @@ impl Permits<'_> {
     /// them.
     pub fn forget(mut self) {
         let count = std::mem::take(&mut self.count);
+        self.semaphore.waiting.touch();
         self.semaphore.lent.set(self.semaphore.lent.get() - count);
     }
 }

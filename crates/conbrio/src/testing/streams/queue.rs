@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::io::Error;
 use crate::lowlevel::{Abort, Unparker, Wait};
 use crate::task::Cx;
+use crate::util::footprint;
 
 /// The bytes between a [`PipeWriter`](super::PipeWriter) and a [`PipeReader`](super::PipeReader), in the
 /// hands of the test: it can look at what was written, and put in what shall be read.
@@ -295,6 +296,7 @@ impl ByteQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        footprint::touch(Arc::as_ptr(&self.shared));
         // Nothing panics while it is held; a poisoned lock would only hide the first panic.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,34 +1,31 @@
-//! All runs of a small program, up to a number of preemptions.
+//! All runs of a small program, up to a number of preemptions, or up to the order of steps that have nothing
+//! to do with each other.
 //!
-//! Stateless search (Godefroid, "Model checking for programming languages using VeriSoft", POPL 1997): a
-//! run is replayed up to some decision, takes the next possibility there, and ordinary choices from then
-//! on. What is bounded is not the depth but the number of departures from the ordinary, which are
-//! preemptions above all, and runs with fewer of them come first (Musuvathi and Qadeer, "Iterative context
-//! bounding for systematic testing of multithreaded programs", PLDI 2007). So a failure is found with as
-//! few preemptions as it needs.
+//! Both searches replay a run up to some decision, take another possibility there, and ordinary choices from
+//! then on. They differ in which run comes next: see `bounded.rs` and `reduced.rs`.
 //!
-//! Nothing is pruned beyond that. Partial-order reduction (Godefroid 1996; Flanagan and Godefroid, POPL
-//! 2005) leaves out orders of steps that do not depend on each other. But steps run code that may share
-//! memory the runtime does not see, so that every two of them may; and steps that run no code of the
-//! program are no decisions here to begin with (see `sched/sim/tasks.rs`). Besides, together with a bound
-//! the reductions lose runs that are within it (Coons, Musuvathi and McKinley, "Bounded partial-order
-//! reduction", OOPSLA 2013).
-//!
-//! Invariant: each run is made once, namely from the longest of its beginnings that ends with a choice
-//! other than the first.
+//! They are not joined. Together with a bound a reduction loses runs that are within it, unless it adds some
+//! for the sake of the bound alone (Coons, Musuvathi and McKinley, "Bounded partial-order reduction", OOPSLA
+//! 2013); and of what those need, that a task which could go on is all that makes a switch dear, `yield_now`
+//! is an exception here.
+
+mod bounded;
+mod reduced;
 
 use std::fmt;
-use std::rc::Rc;
 
-use crate::sched::Scheduling;
+use crate::sched::{Scheduling, Turn};
 use crate::task::Cx;
 use crate::util::choices::Choice;
 
 use super::builder::Builder;
-use super::course::{difference, from_environment, plan_of};
+use super::course::{from_environment, plan_of};
 use super::explore::Search;
 use super::progress::Progress;
-use super::session::Report;
+use super::session::{Course, Report};
+
+use bounded::Bounded;
+use reduced::Reduced;
 
 /// Runs `main` in all ways that need up to `preemptions` preemptions. See [`Builder::exhaust`].
 ///
@@ -65,7 +62,7 @@ pub fn exhaust(preemptions: usize, main: impl Fn(&mut Cx)) -> Exhausted {
 }
 
 /// What an [`exhaust`] has proved: that none of these runs fails.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "whether all runs were made is for the caller to look at"]
 pub struct Exhausted {
     runs: u64,
@@ -74,6 +71,9 @@ pub struct Exhausted {
     by_preemptions: Vec<u64>,
     cut: u64,
     too_many: u64,
+    /// How many runs were another one once more, but for the order of steps that share nothing.
+    repeated: u64,
+    is_reduced: bool,
     /// `CONBRIO_CHOICES` asked for one run.
     is_replay: bool,
 }
@@ -103,17 +103,35 @@ impl Exhausted {
         &self.by_preemptions
     }
 
+    /// How many of the runs differ from an earlier one in the order of steps that share nothing:
+    /// [`partial_order_reduction`](Builder::partial_order_reduction) does not know beforehand of all of them.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
     /// How many possibilities were left out because they would have been one preemption too many.
     #[must_use]
     pub fn cut(&self) -> u64 {
         self.cut
     }
 
-    /// Whether these were all runs that the program has, whatever the number of preemptions. (Never if
-    /// `CONBRIO_CHOICES` asked for a single one.)
+    /// Whether these were all runs that the program has, whatever the number of preemptions, or
+    /// [stand for all](Builder::partial_order_reduction). (Never if `CONBRIO_CHOICES` asked for a single
+    /// one.)
     #[must_use]
     pub fn complete(&self) -> bool {
         self.cut == 0 && self.too_many == 0 && !self.is_replay
+    }
+
+    fn add(&mut self, course: &Course<()>, departures: usize) {
+        self.runs += 1;
+        self.steps += course.steps;
+        self.longest = self.longest.max(course.choices.len());
+        if self.by_preemptions.len() <= departures {
+            self.by_preemptions.resize(departures + 1, 0);
+        }
+        self.by_preemptions[departures] += 1;
     }
 }
 
@@ -124,6 +142,14 @@ impl fmt::Display for Exhausted {
         }
         write!(f, "{} runs of up to {} decisions, ", self.runs, self.longest)?;
         match (self.cut, self.too_many) {
+            (0, 0) if self.is_reduced => {
+                let different = self.runs - self.repeated;
+                write!(
+                    f,
+                    "of which {different} stand for all: others differ in the order of steps that \
+                           share nothing"
+                )
+            }
             (0, 0) => write!(f, "which are all"),
             (cut, 0) => write!(f, "all with this bound, which left out {cut} possibilities"),
             (cut, many) => write!(
@@ -140,7 +166,52 @@ impl Builder {
     /// How many preemptions, or other departures from the ordinary, a run of [`exhaust`](Builder::exhaust)
     /// may have; 2 if not set, which finds most bugs. `usize::MAX` for no bound.
     pub fn preemptions_max(mut self, preemptions: usize) -> Builder {
-        self.preemptions_max = preemptions;
+        self.preemptions_max = Some(preemptions);
+        self
+    }
+
+    /// Lets [`exhaust`](Builder::exhaust) leave out runs that differ from another one only in the order of
+    /// steps that have nothing to do with each other. There is no bound on preemptions then.
+    ///
+    /// What tasks share through this crate is seen: nurseries, scopes, channels, [`sync`](crate::sync), and
+    /// everything that is built on [`ParkingLot`](crate::lowlevel::ParkingLot). **Of other memory that tasks
+    /// share you have to tell**, by [`touch`](super::touch): of an atomic, a lock of `std`, a cell. If you do
+    /// not, the proof is none: runs that differ in the order of such accesses may be left out.
+    ///
+    /// The more the tasks share, the less is left out. A step that cancels, sets a deadline, polls a future,
+    /// calls [`blocking`](Cx::blocking), or draws something from the seed counts as one that shares all with
+    /// every other; so does each step after the first one that does I/O. What tells tasks apart without
+    /// being shared, such as the ids of tasks or what an [instrument](Builder::instrument) sees, is not
+    /// looked at.
+    ///
+    /// # Panics
+    ///
+    /// `exhaust` panics if [`preemptions_max`](Builder::preemptions_max) sets a bound as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use conbrio::prelude::*;
+    /// use conbrio::channel;
+    /// use conbrio::testing::Builder;
+    ///
+    /// let proof = Builder::new().partial_order_reduction().exhaust(|cx| {
+    ///     cx.nursery(|_, n| -> Result<(), Cancelled> {
+    ///         for _ in 0..3 {
+    ///             let (tx, rx) = channel::bounded(1);
+    ///             n.spawn(move |cx| Ok(tx.send(cx, 1).unwrap()));
+    ///             n.spawn(move |cx| Ok(assert_eq!(rx.recv(cx).unwrap(), 1)));
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .unwrap();
+    /// });
+    /// // Six tasks; but only the two at a channel can tell who was first.
+    /// assert!(proof.complete());
+    /// assert_eq!(proof.runs() - proof.repeated(), 8);
+    /// ```
+    pub fn partial_order_reduction(mut self) -> Builder {
+        self.is_reduced = true;
         self
     }
 
@@ -165,7 +236,8 @@ impl Builder {
     /// come first, so it has as few as it can.
     ///
     /// The number of runs grows fast: five tasks with two steps each have 113 400 of them without a bound.
-    /// Make the program small, and the bound low.
+    /// Make the program small, and the bound low; or let
+    /// [`partial_order_reduction`](Builder::partial_order_reduction) find out which orders matter.
     ///
     /// # What is proved
     ///
@@ -204,31 +276,38 @@ impl Builder {
     /// ```
     #[track_caller]
     pub fn exhaust(self, main: impl Fn(&mut Cx)) -> Exhausted {
+        let mut tree: Box<dyn Tree> = match (self.is_reduced, self.preemptions_max) {
+            (false, bound) => {
+                Box::new(Bounded::new(bound.unwrap_or(PREEMPTIONS_MAX), self.runs_max))
+            }
+            (true, None | Some(usize::MAX)) => Box::<Reduced>::default(),
+            (true, Some(bound)) => panic!(
+                "exhaust: `partial_order_reduction` with `preemptions_max({bound})` would leave out runs that \
+                 are within the bound: set one of the two"
+            ),
+        };
         let mut search = Search::new(&self, &main);
-        let mut tree = Tree::new(self.preemptions_max, self.runs_max);
+        let mut seen = Exhausted { is_reduced: self.is_reduced, ..Exhausted::default() };
         if let Some(plan) = from_environment() {
             let course = search.replay(&plan);
-            let longest = course.choices.len();
-            return Exhausted {
-                runs: 1,
-                steps: course.steps,
-                longest,
-                is_replay: true,
-                ..tree.seen
-            };
+            seen.add(&course, course.departures());
+            return Exhausted { is_replay: true, ..seen };
         }
+        let report = if self.is_reduced { Report::Turns } else { Report::Usual };
         let mut progress = Progress::new();
         loop {
             let plan = plan_of(Scheduling::Tasks, tree.list());
-            let course = search.session.run(&self, plan, Report::Usual, &main);
+            let course = search.session.run(&self, plan, report, &main);
+            let departures = course.departures();
             if course.outcome.is_err() {
                 progress.end();
-                let (run, level) = (tree.seen.runs + 1, tree.level);
-                eprintln!("conbrio: exhaust: run {run} fails; preemptions in it: {level}");
+                let run = seen.runs + 1;
+                eprintln!("conbrio: exhaust: run {run} fails; preemptions in it: {departures}");
                 search.fail(Scheduling::Tasks, course);
             }
-            tree.seen.steps += course.steps;
-            if let Err(difference) = tree.extend(&course.choices) {
+            seen.add(&course, departures);
+            let mut turns = search.session.take_turns();
+            if let Err(difference) = tree.take_in(&course.choices, &mut turns, &mut seen) {
                 panic!(
                     "exhaust: this program depends on something that is not simulated, such as real time, \
                      another thread, the order in a hash map, or what the run before has left behind: with \
@@ -236,146 +315,50 @@ impl Builder {
                 );
             }
             let goes_on = tree.advance();
-            let is_limited =
-                if goes_on { tree.seen.runs >= self.runs_max } else { tree.forgotten > 0 };
-            if is_limited {
+            if if goes_on { seen.runs >= self.runs_max } else { tree.forgotten() > 0 } {
                 panic!(
                     "exhaust: the limit of {} runs is reached, and there are more (so far: {:?} by their \
                      number of preemptions): make the program smaller, or set fewer `preemptions_max` or \
                      more `runs_max`; `explore` takes samples of programs that are too large for this",
-                    self.runs_max, tree.seen.by_preemptions
+                    self.runs_max, seen.by_preemptions
                 );
             }
             if !goes_on {
-                return tree.seen;
+                return seen;
             }
             progress.tick(|| {
-                let (runs, level) = (tree.seen.runs, tree.level);
-                format!("exhaust: {runs} runs, now those with preemptions: {level}")
+                let runs = seen.runs;
+                format!("exhaust: {runs} runs, the last one with preemptions: {departures}")
             });
         }
     }
 }
 
-/// The search: which run comes next.
-struct Tree {
-    /// The decisions of the current run, and of the next one up to its last.
-    path: Vec<Choice>,
-    /// So many of `path`, the first ones, belong to all runs of this part of the search.
-    fixed: usize,
-    /// How many preemptions the runs of this level have. level <= bound
-    level: usize,
-    bound: usize,
-    runs_max: u64,
-    /// What is left of this level, and what belongs to the next.
-    this_level: Vec<Branch>,
-    next_level: Vec<Branch>,
-    /// Branches that were forgotten, because there would be more runs than there may be.
-    forgotten: u64,
-    seen: Exhausted,
-}
-
-/// A part of the search: the runs that begin like an earlier one up to a decision and differ there.
-struct Branch {
-    run: Rc<[Choice]>,
-    at: usize,
-    chosen: u32,
-}
-
-impl Tree {
-    fn new(bound: usize, runs_max: u64) -> Tree {
-        let seen = Exhausted {
-            runs: 0,
-            steps: 0,
-            longest: 0,
-            by_preemptions: vec![0],
-            cut: 0,
-            too_many: 0,
-            is_replay: false,
-        };
-        Tree {
-            path: Vec::new(),
-            fixed: 0,
-            level: 0,
-            bound,
-            runs_max,
-            this_level: Vec::new(),
-            next_level: Vec::new(),
-            forgotten: 0,
-            seen,
-        }
-    }
-
+/// Which run comes next.
+trait Tree {
     /// The choices of the next run.
-    fn list(&self) -> Vec<u32> {
-        self.path.iter().map(|choice| choice.chosen).collect()
-    }
+    fn list(&self) -> Vec<u32>;
 
-    /// Takes in what was decided in the run; the difference if that is not what was asked for.
-    fn extend(&mut self, choices: &[Choice]) -> Result<(), String> {
-        let known = choices.len().min(self.path.len());
-        if let Some(difference) = difference(&self.path, &choices[..known]) {
-            return Err(difference);
-        }
-        self.seen.runs += 1;
-        self.seen.longest = self.seen.longest.max(choices.len());
-        self.seen.by_preemptions[self.level] += 1;
-        self.path.extend(&choices[known..]);
-        let mut run = None;
-        for (at, choice) in choices.iter().enumerate().skip(known) {
-            if choice.among > AMONG_MAX {
-                self.seen.too_many += 1;
-                continue;
-            }
-            for chosen in choice.ordinary..choice.among {
-                if self.level == self.bound {
-                    self.seen.cut += 1;
-                } else if self.seen.runs + self.pending() >= self.runs_max {
-                    self.forgotten += 1;
-                } else {
-                    let run = Rc::clone(run.get_or_insert_with(|| Rc::from(choices)));
-                    self.next_level.push(Branch { run, at, chosen });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs that are certain to come: there is one for each branch at least.
-    fn pending(&self) -> u64 {
-        (self.this_level.len() + self.next_level.len()) as u64
-    }
+    /// Takes in what was decided in the run, which `seen` counts already. `Err` with the difference if that
+    /// is not what was asked for.
+    fn take_in(
+        &mut self,
+        choices: &[Choice],
+        turns: &mut [Turn],
+        seen: &mut Exhausted,
+    ) -> Result<(), String>;
 
     /// Finds the next run. `false` if there is none.
-    fn advance(&mut self) -> bool {
-        while self.path.len() > self.fixed
-            && let Some(choice) = self.path.last_mut()
-        {
-            if choice.among <= AMONG_MAX && choice.chosen + 1 < choice.ordinary {
-                choice.chosen += 1;
-                return true;
-            }
-            self.path.pop();
-        }
-        if self.this_level.is_empty() {
-            if self.next_level.is_empty() {
-                return false;
-            }
-            self.level += 1;
-            self.seen.by_preemptions.push(0);
-            self.this_level = std::mem::take(&mut self.next_level);
-            // The last is taken first.
-            self.this_level.reverse();
-        }
-        if let Some(branch) = self.this_level.pop() {
-            self.path.clear();
-            self.path.extend(&branch.run[..=branch.at]);
-            self.path[branch.at].chosen = branch.chosen;
-        }
-        self.fixed = self.path.len();
-        true
+    fn advance(&mut self) -> bool;
+
+    /// How many parts of the search were given up, because there would be more runs than there may be.
+    fn forgotten(&self) -> u64 {
+        0
     }
 }
+
+/// How many preemptions a run may have if nobody says so.
+const PREEMPTIONS_MAX: usize = 2;
 
 /// Of decisions with more possibilities only the first is taken, and the search is not complete.
 const AMONG_MAX: u32 = 1_000;
