@@ -9,7 +9,7 @@ use std::time::Duration;
 use conbrio::prelude::*;
 use conbrio::testing::Builder;
 
-use crate::support::is_slow_wanted;
+use crate::support::{Dice, is_slow_wanted};
 
 /// What a task does, one thing after the other.
 #[derive(Clone, Debug)]
@@ -30,18 +30,7 @@ enum Act {
     Nursery(Vec<Act>),
 }
 
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        // Steele, Lea and Flood 2014, SplitMix64.
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-
     /// `budget` is how many acts the whole program may have left.
     fn acts(&mut self, most: u64, budget: &mut u64) -> Vec<Act> {
         let mut acts = Vec::new();

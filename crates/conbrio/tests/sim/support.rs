@@ -71,6 +71,20 @@ pub(crate) fn is_slow_wanted(campaign: &str) -> bool {
     wanted
 }
 
+/// Numbers drawn by chance, the same ones for the same seed.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        // Steele, Lea and Flood 2014, SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
 const VARIABLE: &str = "CONBRIO_SIM_CHILD";
 /// Not 0, which a child that selected no test would exit with, nor the harness's 101.
 const EXIT_SURVIVED: i32 = 42;

@@ -211,7 +211,7 @@ impl<'a> Tracing<'a> {
     ) {
         let Some(recording) = &self.recording else { return };
         let footprint = recording.take();
-        // Numbers are given with the lock.
+        // Before the lock, which is taken to give numbers.
         let candidates: Vec<u32> = candidates.collect();
         let was_decided = candidates.len() > 1;
         let mut inner = self.trace.lock();

@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
-use std::time::Duration;
 
 use conbrio::RunLocalKey;
 use conbrio::channel::{self, OneOf2};
@@ -25,8 +24,14 @@ fn both(
 ) -> String {
     let (first, second) = (Mutex::new(String::new()), Mutex::new(String::new()));
     cx.nursery(|_, n| -> Result<(), Cancelled> {
-        n.spawn(|cx| Ok(*first.lock().unwrap() = one(cx)));
-        n.spawn(|cx| Ok(*second.lock().unwrap() = two(cx)));
+        n.spawn(|cx| {
+            *first.lock().unwrap() = one(cx);
+            Ok(())
+        });
+        n.spawn(|cx| {
+            *second.lock().unwrap() = two(cx);
+            Ok(())
+        });
         Ok(())
     })
     .unwrap();
@@ -116,7 +121,7 @@ const CASES: &[Case] = &[
         both(
             cx,
             |cx| {
-                RUN_LOCAL.set(cx, 1);
+                let _ = RUN_LOCAL.set(cx, 1);
                 String::new()
             },
             |cx| format!("{:?}", RUN_LOCAL.get(cx)),
@@ -147,8 +152,14 @@ const CASES: &[Case] = &[
             let handle = n.handle();
             let seen = Mutex::new(String::new());
             let result = cx.nursery(|_, inner| -> Result<(), Cancelled> {
-                inner.spawn(|_| Ok(n.cancel()));
-                inner.spawn(|_| Ok(*seen.lock().unwrap() = handle.is_cancelled().to_string()));
+                inner.spawn(|_| {
+                    n.cancel();
+                    Ok(())
+                });
+                inner.spawn(|_| {
+                    *seen.lock().unwrap() = handle.is_cancelled().to_string();
+                    Ok(())
+                });
                 Ok(())
             });
             Ok(format!("{} {:?}", result.is_ok(), seen.into_inner()))

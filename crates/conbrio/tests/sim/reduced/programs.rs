@@ -10,6 +10,8 @@ use conbrio::prelude::*;
 use conbrio::sync::{Event, OnceCell, RwLock, Semaphore};
 use conbrio::testing::touch;
 
+use crate::support::Dice;
+
 /// What a task does, one thing after the other.
 #[derive(Clone, Copy, Debug)]
 enum Simple {
@@ -46,18 +48,7 @@ enum Act {
     Raced(Vec<Act>, Vec<Act>),
 }
 
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        // Steele, Lea and Flood 2014, SplitMix64.
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-
     /// Of a few sorts, so that tasks meet each other.
     fn theme(&mut self) -> &'static [Simple] {
         use Simple::*;
@@ -74,7 +65,7 @@ impl Dice {
     }
 
     /// `budget` is how many acts the whole program may have left.
-    fn acts(&mut self, theme: &[Simple], most: u64, budget: &mut u64) -> Vec<Act> {
+    fn themed_acts(&mut self, theme: &[Simple], most: u64, budget: &mut u64) -> Vec<Act> {
         let mut acts = Vec::new();
         for _ in 0..1 + self.below(most) {
             if *budget == 0 {
@@ -82,14 +73,20 @@ impl Dice {
             }
             *budget -= 1;
             acts.push(match self.below(20) {
-                0 => Act::Locked(self.acts(theme, 2, budget)),
-                1 => Act::Read(self.acts(theme, 2, budget)),
-                2 => Act::Write(self.acts(theme, 2, budget)),
-                3 => Act::Permitted(self.acts(theme, 2, budget)),
-                4..6 => Act::Child(self.acts(theme, 2, budget)),
-                6 => Act::Joined(self.acts(theme, 2, budget), self.acts(theme, 2, budget)),
-                7 => Act::Nursery(self.acts(theme, 3, budget)),
-                8 => Act::Raced(self.acts(theme, 2, budget), self.acts(theme, 2, budget)),
+                0 => Act::Locked(self.themed_acts(theme, 2, budget)),
+                1 => Act::Read(self.themed_acts(theme, 2, budget)),
+                2 => Act::Write(self.themed_acts(theme, 2, budget)),
+                3 => Act::Permitted(self.themed_acts(theme, 2, budget)),
+                4..6 => Act::Child(self.themed_acts(theme, 2, budget)),
+                6 => Act::Joined(
+                    self.themed_acts(theme, 2, budget),
+                    self.themed_acts(theme, 2, budget),
+                ),
+                7 => Act::Nursery(self.themed_acts(theme, 3, budget)),
+                8 => Act::Raced(
+                    self.themed_acts(theme, 2, budget),
+                    self.themed_acts(theme, 2, budget),
+                ),
                 _ => Act::Simple(theme[self.below(theme.len() as u64) as usize]),
             });
         }
@@ -124,8 +121,8 @@ impl Program {
         let theme = dice.theme();
         // Two tasks at least, so that there is something to decide.
         let mut acts: Vec<Act> =
-            (0..2).map(|_| Act::Child(dice.acts(theme, 3, &mut budget))).collect();
-        acts.extend(dice.acts(theme, 3, &mut budget));
+            (0..2).map(|_| Act::Child(dice.themed_acts(theme, 3, &mut budget))).collect();
+        acts.extend(dice.themed_acts(theme, 3, &mut budget));
         Program { acts }
     }
 
