@@ -30,7 +30,6 @@ use crate::scope::notice_here;
 use crate::task::{Cx, Task, TaskKind, TaskOptions};
 use crate::util::atomic::{AtomicU8, Ordering};
 use crate::util::cell_cache::CellCache;
-use crate::util::footprint;
 
 use super::core::NurseryCore;
 use super::start::{StartError, Started};
@@ -142,7 +141,6 @@ where
     }
 
     fn store(&self, value: T) {
-        footprint::touch(&raw const self.head.status);
         if self.head.status.load(Ordering::Acquire) & HANDLE_GONE != 0 {
             drop(value);
             return;
@@ -314,7 +312,6 @@ impl<T> Child<'_, T> {
 
     #[inline]
     fn status(&self) -> &AtomicU8 {
-        footprint::touch(&raw const self.head().status);
         &self.head().status
     }
 
@@ -375,7 +372,8 @@ impl<T> Child<'_, T> {
     /// Whether the child has ended; otherwise `waker` is woken when it does, unless `stop_waiting` comes
     /// first.
     pub(crate) fn is_finished_or_wait(&self, waker: Waker) -> bool {
-        self.group.is_joined_or_wait(self.task().branch(), Joiner::Other(waker))
+        self.is_finished()
+            || self.group.is_joined_or_wait(self.task().branch(), Joiner::Other(waker))
     }
 
     pub(crate) fn stop_waiting(&self) {
@@ -394,7 +392,7 @@ impl<T> Child<'_, T> {
 
     /// Whether the child has ended.
     pub fn is_finished(&self) -> bool {
-        self.task().branch().is_done()
+        self.group.has_ended(self.task().branch())
     }
 
     /// Cancels this child alone. If it stops for it, that is no failure of the nursery.

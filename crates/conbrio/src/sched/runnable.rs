@@ -292,7 +292,6 @@ impl Runnable {
     /// *Home.* Ends the wait named `sequence`; `false` if that one is over already.
     #[inline]
     pub(crate) fn wake_at_home(&self, worker: &Worker, sequence: u64) -> bool {
-        footprint::touch(self);
         if self.sequence.get() != sequence || self.woken.get() {
             return false;
         }

@@ -15,7 +15,6 @@ use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 
 use super::atomic::{AtomicBool, Ordering, spin_loop, yield_thread};
-use super::footprint::{self, How};
 
 /// See the module's documentation.
 pub(crate) struct BriefLock<T> {
@@ -33,15 +32,7 @@ impl<T> BriefLock<T> {
         BriefLock { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
-    #[inline]
     pub(crate) fn lock(&self) -> BriefGuard<'_, T> {
-        self.lock_and_touch(How::Alone)
-    }
-
-    /// As `lock`; says for the footprint of a step what is done under it.
-    #[inline]
-    pub(crate) fn lock_and_touch(&self, how: How) -> BriefGuard<'_, T> {
-        footprint::touch_as(self, how);
         if !self.try_acquire() {
             self.lock_contended();
         }

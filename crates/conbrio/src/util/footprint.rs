@@ -7,6 +7,7 @@
 //! Invariant: two steps whose footprints do not depend on each other lead to the same state in either order.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many threads record.
@@ -106,7 +107,7 @@ pub(crate) fn touch<T: ?Sized>(place: *const T) {
 pub(crate) fn touch_as<T: ?Sized>(place: *const T, how: How) {
     // Relaxed: a thread sees what it has written itself, and nobody else asks for its steps.
     if RECORDING.load(Ordering::Relaxed) != 0 {
-        record(|footprint| footprint.touch(place.addr(), how));
+        record(place.addr(), how);
     }
 }
 
@@ -114,7 +115,7 @@ pub(crate) fn touch_as<T: ?Sized>(place: *const T, how: How) {
 #[inline]
 pub(crate) fn touch_everything() {
     if RECORDING.load(Ordering::Relaxed) != 0 {
-        record(Footprint::widen);
+        record_everything(false);
     }
 }
 
@@ -122,31 +123,42 @@ pub(crate) fn touch_everything() {
 #[inline]
 pub(crate) fn touch_everything_from_now_on() {
     if RECORDING.load(Ordering::Relaxed) != 0 {
-        record(|footprint| {
-            footprint.everything = true;
-            footprint.is_final = true;
-        });
+        record_everything(true);
     }
 }
 
 /// Never inlined: the address of a thread-local must not be kept across a switch of stacks.
 #[cold]
 #[inline(never)]
-fn record(add: impl FnOnce(&mut Footprint)) {
-    RECORD.with_borrow_mut(|record| record.as_mut().map(add));
+fn record(place: usize, how: How) {
+    RECORD.with_borrow_mut(|record| record.as_mut().map(|it| it.touch(place, how)));
+}
+
+/// As `record`.
+#[cold]
+#[inline(never)]
+fn record_everything(is_final: bool) {
+    RECORD.with_borrow_mut(|record| {
+        if let Some(record) = record {
+            record.everything = true;
+            record.is_final |= is_final;
+        }
+    });
 }
 
 /// While it lives its thread records what is touched.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    _of_its_thread: std::marker::PhantomData<*mut ()>,
+    /// That of a run in which this one is made.
+    outer: Option<Footprint>,
+    of_its_thread: PhantomData<*mut ()>,
 }
 
 impl Recording {
     pub(crate) fn start() -> Recording {
-        RECORD.set(Some(Footprint::default()));
+        let outer = RECORD.replace(Some(Footprint::default()));
         RECORDING.fetch_add(1, Ordering::Relaxed);
-        Recording { _of_its_thread: std::marker::PhantomData }
+        Recording { outer, of_its_thread: PhantomData }
     }
 
     /// What was touched since it was started, or since this was called last.
@@ -164,7 +176,7 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         RECORDING.fetch_sub(1, Ordering::Relaxed);
-        RECORD.set(None);
+        RECORD.set(self.outer.take());
     }
 }
 
@@ -204,6 +216,19 @@ mod tests {
         }
         assert_eq!(end.ended().collect::<Vec<_>>(), [(&raw const one).addr()]);
         assert_eq!(down.before(&both, |_| true), Dependence::Follows);
+    }
+
+    #[test]
+    fn one_recording_may_lie_in_another() {
+        let outer = Recording::start();
+        let (one, two) = (1, 2);
+        touch(&raw const one);
+        let inner = Recording::start();
+        touch(&raw const two);
+        let of_inner = inner.take();
+        drop(inner);
+        assert_eq!(outer.take().before(&of_inner, |_| false), Dependence::Nothing);
+        assert_ne!(of_inner, Footprint::default());
     }
 
     #[test]

@@ -8,7 +8,6 @@ use crate::cancel::cancelled::{Cancelled, Notice};
 use crate::clock::{NEVER, Ticks};
 use crate::sched::{Interrupt, Runnable, Worker};
 use crate::util::atomic::{AtomicBool, Ordering};
-use crate::util::footprint;
 
 use super::group::{Group, Joiner};
 use super::node::ScopeNode;
@@ -64,13 +63,11 @@ impl Branch {
     /// Whether the task has counted itself down.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
-        footprint::touch(&raw const self.done);
         self.done.load(Ordering::Acquire)
     }
 
     #[inline]
     pub(super) fn set_done(&self) {
-        footprint::touch(&raw const self.done);
         self.done.store(true, Ordering::Release);
     }
 

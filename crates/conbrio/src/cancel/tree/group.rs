@@ -200,7 +200,8 @@ impl Group {
     pub(crate) fn count_down(&self, branch: &Branch) {
         // A late poke may still be in the inbox: it must not look for a group that is gone.
         branch.group.set(None);
-        let mut state = self.state.lock_and_touch(How::CountsDown);
+        footprint::touch_as(self, How::CountsDown);
+        let mut state = self.state.lock();
         state.unlink(branch);
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };
@@ -211,7 +212,7 @@ impl Group {
         });
         let owner = state.decrement();
         if owner.is_some() {
-            footprint::touch_as(&raw const self.state, How::EndsCount);
+            footprint::touch_as(self, How::EndsCount);
         }
         drop(state);
         // From here on the group may be gone.
@@ -236,6 +237,8 @@ impl Group {
         worker: &Worker,
         before_leaving: impl FnOnce(),
     ) {
+        footprint::touch(self);
+        footprint::touch(from);
         let mut old = from.state.lock();
         if old.effective.requested.cancel.is_some() {
             return;
@@ -264,6 +267,7 @@ impl Group {
 
     /// Gives a reserved place up.
     pub(crate) fn release_reserved(&self) {
+        footprint::touch(self);
         let owner = self.state.lock().decrement();
         if let Some(owner) = owner {
             owner.wake();
@@ -272,6 +276,7 @@ impl Group {
 
     /// Whether no child is left; otherwise `waiter` will be woken when none is.
     pub(crate) fn is_done_or_wait(&self, waiter: Waiter) -> bool {
+        footprint::touch(self);
         let mut state = self.state.lock();
         if state.live == 0 {
             return true;
@@ -281,10 +286,15 @@ impl Group {
     }
 
     pub(crate) fn live(&self) -> usize {
+        // Also on additions, which say nothing for themselves: nothing else depends on them.
+        footprint::touch_everything();
         self.state.lock().live
     }
 
     /// Whether the child has counted itself down; otherwise `joiner` will be woken when it has.
+    ///
+    /// No part of a footprint: whether a task finds the child done or waits for that, it goes on afterwards.
+    /// Whoever can do something else instead asks `has_ended` before.
     pub(crate) fn is_joined_or_wait(&self, branch: &Branch, joiner: Joiner) -> bool {
         if branch.is_done() {
             return true;
@@ -300,8 +310,17 @@ impl Group {
         done
     }
 
+    /// Whether the child has counted itself down.
+    #[inline]
+    pub(crate) fn has_ended(&self, branch: &Branch) -> bool {
+        // Counting down is what this depends on.
+        footprint::touch(self);
+        branch.is_done()
+    }
+
     /// Takes a joiner back; returns whether the child has counted itself down meanwhile.
     pub(crate) fn stop_joining(&self, branch: &Branch) -> bool {
+        footprint::touch(self);
         let state = self.state.lock();
         // SAFETY: links are guarded by the lock that we hold.
         let links = unsafe { &mut *branch.links.get() };

@@ -22,6 +22,7 @@ use crate::sched::{Interrupt, Parked};
 use crate::task::Cx;
 use crate::util::abort::{AbortGuard, abort};
 use crate::util::brief_lock::{BriefGuard, BriefLock};
+use crate::util::footprint;
 
 use super::select::Claim;
 
@@ -69,10 +70,16 @@ impl<S, P> Exchange<S, P> {
     pub(crate) fn lock(&self) -> ExchangeGuard<'_, S, P> {
         ExchangeGuard {
             exchange: self,
-            queues: self.queues.lock(),
+            queues: self.lock_queues(),
             wakes: Wakes::new(),
             stays_on_its_thread: PhantomData,
         }
+    }
+
+    #[inline]
+    fn lock_queues(&self) -> BriefGuard<'_, [Queue; 2]> {
+        footprint::touch(self);
+        self.queues.lock()
     }
 }
 
@@ -190,7 +197,7 @@ impl<'a, S, P> ExchangeGuard<'a, S, P> {
             }
             Parked::Woken => true,
             // If it has ended just now, that counts.
-            Parked::Interrupted => !exchange.queues.lock()[side as usize].remove(&node),
+            Parked::Interrupted => !exchange.lock_queues()[side as usize].remove(&node),
         };
         guard.disarm();
         if has_ended { Ok(()) } else { Err(cx.why_interrupted()) }

@@ -33,6 +33,7 @@ use crate::sched::{Runnable, Shared, Worker};
 use crate::task::{Blocker, Held};
 use crate::util::atomic::{AtomicPtr, Ordering};
 use crate::util::brief_lock::{BriefGuard, BriefLock};
+use crate::util::footprint;
 
 use super::breaker::{Breaker, Broken};
 
@@ -100,6 +101,7 @@ impl Lot {
     }
 
     pub(super) fn lock(&self) -> BriefGuard<'_, Queue> {
+        footprint::touch(self);
         self.queue.lock()
     }
 
