@@ -296,7 +296,10 @@ impl Runnable {
             return false;
         }
         self.woken.set(true);
-        self.enqueue_if_parked(worker);
+        if !self.enqueue_if_parked(worker) {
+            // It goes on anyway, and what it finds depends on whether it comes before this or after.
+            footprint::touch(self);
+        }
         true
     }
 
@@ -308,16 +311,19 @@ impl Runnable {
             Interrupt::OnShutdown => true,
         };
         if ends {
-            self.enqueue_if_parked(worker);
+            let _ = self.enqueue_if_parked(worker);
         }
     }
 
+    /// `false` if it has not stopped, or can run already.
     #[inline]
-    fn enqueue_if_parked(&self, worker: &Worker) {
-        if self.parked.replace(false) {
+    fn enqueue_if_parked(&self, worker: &Worker) -> bool {
+        let was_parked = self.parked.replace(false);
+        if was_parked {
             // The reference of the queue is the one the stopped runnable kept (rule 1).
             worker.push_woken(NonNull::from(self));
         }
+        was_parked
     }
 
     /// Ends the wait named `sequence`, from any thread.
@@ -367,7 +373,7 @@ impl Runnable {
             return;
         }
         if me.take_in() {
-            me.enqueue_if_parked(worker);
+            let _ = me.enqueue_if_parked(worker);
         }
         if me.attention() & DIRTY != 0 {
             // SAFETY: called on the home worker with a live runnable.

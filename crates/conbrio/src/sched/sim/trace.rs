@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::util::atomic::{AtomicU64, Ordering};
-use crate::util::footprint::{Footprint, Recording};
+use crate::util::footprint::{self, Footprint, Recording};
 
 use super::{Runnable, Simulation, Worker};
 
@@ -244,6 +244,8 @@ impl<'a> Tracing<'a> {
     /// A turn begins.
     pub(super) fn runs(&self, worker: &Worker, task: NonNull<Runnable>) {
         let number = self.number(task);
+        // What it finds may depend on who has woken it: see `Runnable::wake_at_home`.
+        footprint::touch(task.as_ptr());
         let step = self.steps.get() + 1;
         self.steps.set(step);
         let running = Running { step, worker: worker.index() as u64, task: number.into() };

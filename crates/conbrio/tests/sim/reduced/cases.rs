@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::future::poll_fn;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
+use std::time::Duration;
 
 use conbrio::RunLocalKey;
 use conbrio::channel::{self, OneOf2};
@@ -54,9 +56,20 @@ fn both_here(
     format!("{} {}", first.into_inner(), second.into_inner())
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 static RUN_LOCAL: RunLocalKey<u32> = RunLocalKey::new();
 
 const CASES: &[Case] = &[
+    ("the order of errors", |cx| {
+        let result = cx.nursery(|_, n| -> Result<(), Box<dyn Error + Send + Sync>> {
+            for number in ["one", "two", "three"] {
+                n.spawn(move |_| Err::<(), _>(number.into()));
+            }
+            Ok(())
+        });
+        format!("{result:?}")
+    }),
     ("the end of a child", |cx| {
         cx.nursery(|cx, n| -> Result<String, Cancelled> {
             let child = n.spawn(|cx| cx.checkpoint());
@@ -79,7 +92,11 @@ const CASES: &[Case] = &[
             },
             move |cx| {
                 let send = |sender: channel::Sender<u32>| {
-                    move |_: &mut Cx| sender.try_send(1).is_ok().to_string()
+                    move |cx: &mut Cx| {
+                        // The select waits by then.
+                        cx.sleep(SECOND).unwrap();
+                        sender.try_send(1).is_ok().to_string()
+                    }
                 };
                 both(cx, send(left), send(right))
             },

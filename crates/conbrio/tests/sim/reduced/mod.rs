@@ -93,10 +93,9 @@ struct Sum {
     made: u64,
 }
 
-fn compare(programs: std::ops::Range<u64>, acts: u64, runs_max: u64) -> Sum {
+fn compare(programs: impl Iterator<Item = Program>, runs_max: u64) -> Sum {
     let mut sum = Sum::default();
-    for number in programs {
-        let program = Program::drawn(number, acts);
+    for (number, program) in programs.enumerate() {
         let all = Builder::new().preemptions_max(usize::MAX).runs_max(runs_max);
         let Some((all, proof)) = outcomes(all, &program) else { continue };
         let (found, reduced_proof) = outcomes(reduced(), &program).expect("they are fewer");
@@ -118,12 +117,18 @@ fn compare(programs: std::ops::Range<u64>, acts: u64, runs_max: u64) -> Sum {
 }
 
 #[test]
+fn a_wake_of_a_task_that_can_run_already_is_seen() {
+    let sum = compare(std::iter::once(Program::last_moment()), 3_000);
+    assert_eq!(sum.outcomes, 5, "{sum:?}");
+}
+
+#[test]
 fn generated_programs_come_to_all_they_can_come_to() {
-    let sum = compare(0..60, 8, 500);
+    let sum = compare((0..60).map(|seed| Program::drawn(seed, 8)), 500);
     println!("{sum:?}");
     assert!(sum.programs > 25 && sum.outcomes > 40 && sum.made < sum.all / 2, "{sum:?}");
     if is_slow_wanted("two thousand generated programs") {
-        println!("{:?}", compare(0..2_000, 9, 20_000));
+        println!("{:?}", compare((0..2_000).map(|seed| Program::drawn(seed, 9)), 20_000));
     }
 }
 

@@ -126,6 +126,18 @@ impl Program {
         Program { acts }
     }
 
+    /// Two tasks wait for an item when their time is over. One of them sends it, to the other, which can run
+    /// already: whether that one comes before or after decides about what it finds.
+    pub(crate) fn last_moment() -> Program {
+        use Simple::*;
+        let [receive, try_receive, send, close] =
+            [Receive, TryReceive, Send, Close].map(Act::Simple);
+        let child = vec![Act::Permitted(vec![close])];
+        let meanwhile = vec![Act::Write(vec![try_receive.clone(), send])];
+        let one = vec![receive.clone(), try_receive, Act::Joined(child, meanwhile)];
+        Program { acts: vec![Act::Child(one), Act::Child(vec![receive])] }
+    }
+
     /// What the tasks see in one run.
     pub(crate) fn outcome(&self, cx: &mut Cx) -> String {
         let mut notes = String::new();
