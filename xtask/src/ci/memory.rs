@@ -118,6 +118,11 @@ const VALGRIND_UNFIT: &[Unfit] = &[
         "what ring derives keys from is uninitialised in its eyes, from inside of ring on, and it takes over 8 minutes",
     ),
     (
+        "conbrio/serve",
+        "simulated::",
+        "valgrind 3.19 knows no openat2, with which every file is opened",
+    ),
+    (
         "conbrio/unix",
         "streams::a_peer_with_a_name_that_is_too_long_is_nobody",
         "valgrind looks for the end of a socket's name that fills its place and has none",

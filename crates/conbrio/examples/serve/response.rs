@@ -68,7 +68,8 @@ impl Server {
             Response::from(match Errno::from_io_error(&error) {
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Status::NOT_FOUND,
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Status::SERVICE_UNAVAILABLE,
-                Some(Errno::IO) | None => Status::INTERNAL_SERVER_ERROR,
+                // A kernel before 5.6, or a sandbox, has no openat2.
+                Some(Errno::IO | Errno::NOSYS) | None => Status::INTERNAL_SERVER_ERROR,
                 // No permission, a way out of the folder (`XDEV`), a socket (`NXIO`), and so on.
                 Some(_) => Status::FORBIDDEN,
             })
