@@ -118,6 +118,16 @@ const VALGRIND_UNFIT: &[Unfit] = &[
         "what ring derives keys from is uninitialised in its eyes, from inside of ring on, and it takes over 8 minutes",
     ),
     (
+        "conbrio/process",
+        "spawn::what_cannot_be_started_is_named",
+        "valgrind makes a fork of a vfork, which cannot tell the parent that there is no such program",
+    ),
+    (
+        "conbrio-reactor/lib",
+        "epoll::sys::tests::both_timings_keep_the_lower_bound_and_see_an_event",
+        "valgrind 3.19 knows no epoll_pwait2, which is half of the test",
+    ),
+    (
         "conbrio/serve",
         "simulated::",
         "valgrind 3.19 knows no openat2, with which every file is opened",

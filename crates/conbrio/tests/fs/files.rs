@@ -6,7 +6,7 @@ use conbrio::fs::{self, File, OpenOptions};
 use conbrio::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use conbrio::prelude::*;
 
-use crate::support::{Folder, on_workers, pattern};
+use crate::support::{Folder, descriptors_of, on_workers, pattern};
 
 // spec: test_file_io.open, test_file_io.open_context_manager
 #[test]
@@ -26,9 +26,9 @@ fn what_was_written_is_read() {
         assert_eq!(file.read_to_end(cx, &mut back).unwrap(), data.len());
         assert!(back == data);
         assert_eq!(file.read(cx, &mut [0; 8]).unwrap(), 0);
-        let before = crate::support::descriptors();
+        assert_eq!(descriptors_of(&path), 1);
         drop(file);
-        assert!(crate::support::descriptors() < before + 1);
+        assert_eq!(descriptors_of(&path), 0);
     });
 }
 

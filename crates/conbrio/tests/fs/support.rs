@@ -91,7 +91,13 @@ pub(crate) fn rounds(few: usize, many: usize) -> usize {
     if is_slow { many } else { few }
 }
 
-/// How many descriptors this process has.
+/// How many descriptors of this file the process has, whatever other tests do meanwhile.
+pub(crate) fn descriptors_of(file: &Path) -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    links.filter(|link| std::fs::read_link(link.path()).is_ok_and(|it| it == file)).count()
+}
+
+/// How many descriptors this process has: for tests that have it to themselves.
 pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
