@@ -9,7 +9,6 @@ use crate::clock::NEVER;
 use crate::sched::{Interrupt, Shared};
 use crate::scope::CancelHandle;
 use crate::task::{Cx, ITS_CHILDREN, Locals, Task, TaskOptions};
-use crate::util::footprint;
 
 use super::error::{Errors, NurseryError, NurseryPanic, Stopped};
 use super::failure_notice;
@@ -66,7 +65,6 @@ impl<E> NurseryCore<E> {
     }
 
     fn record(&self, add: impl FnOnce(&mut Failures<E>)) {
-        footprint::touch(&raw const self.failures);
         add(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner));
     }
 

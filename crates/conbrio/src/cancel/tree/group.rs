@@ -402,6 +402,8 @@ impl Group {
     /// As `cancel`, for a request that usually comes too late: every child that a cancellation ends
     /// fails, and the notice of a failure has words in it.
     pub(crate) fn cancel_if_first(&self, notice: impl FnOnce() -> Notice) {
+        // The order of failures is kept.
+        footprint::touch(self);
         if !self.is_cancelled() {
             self.cancel(notice());
         }
