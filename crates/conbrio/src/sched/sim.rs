@@ -231,6 +231,7 @@ impl Run<'_> {
             && self.next_event() != NEVER
             && self.simulation.choices.rarely("time passes meanwhile", one_in)
         {
+            self.tracing.breaks();
             self.pass_time();
         }
     }
@@ -244,7 +245,6 @@ impl Run<'_> {
 
     /// Lets time jump to the next thing that happens. `false` if nothing ever will.
     fn pass_time(&self) -> bool {
-        self.tracing.breaks();
         let next = self.next_event();
         let timeline = self.shared.timeline();
         if next == NEVER {

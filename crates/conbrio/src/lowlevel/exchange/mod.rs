@@ -76,6 +76,7 @@ impl<S, P> Exchange<S, P> {
         }
     }
 
+    /// All locking goes this way, so that a footprint has it.
     #[inline]
     fn lock_queues(&self) -> BriefGuard<'_, [Queue; 2]> {
         footprint::touch(self);

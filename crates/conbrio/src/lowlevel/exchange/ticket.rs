@@ -67,7 +67,7 @@ impl<S, P> Ticket<'_, S, P> {
 
     /// Whether the wait has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        let _queues = self.exchange.queues.lock();
+        let _queues = self.exchange.lock_queues();
         // SAFETY: the ticket owns it.
         unsafe { self.place.as_ref() }.node.has_ended()
     }
@@ -76,7 +76,7 @@ impl<S, P> Ticket<'_, S, P> {
     fn unlink(&self) -> bool {
         // SAFETY: the ticket owns it.
         let node = &unsafe { self.place.as_ref() }.node;
-        !self.exchange.queues.lock()[self.side as usize].remove(node)
+        !self.exchange.lock_queues()[self.side as usize].remove(node)
     }
 }
 

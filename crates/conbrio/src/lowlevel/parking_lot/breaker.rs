@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::cancel::{Cancelled, MaybeCancelled};
 use crate::sched::Worker;
 use crate::task::{Cx, OnExit, Task};
+use crate::util::footprint;
 
 use super::queue::Lot;
 
@@ -63,6 +64,7 @@ impl Breaker {
     }
 
     fn lots(&self) -> MutexGuard<'_, Option<Vec<Arc<Lot>>>> {
+        footprint::touch(&raw const self.0.lots);
         self.0.lots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

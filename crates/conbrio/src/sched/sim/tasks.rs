@@ -104,7 +104,7 @@ impl Tasks {
     }
 
     fn candidates<'a>(&'a self, run: &'a Run<'a>) -> Candidates<'a> {
-        Candidates { tasks: self, next: 0, among: self.len(), run }
+        Candidates { tasks: self, next: 0, run }
     }
 
     fn get(&self, index: usize) -> Option<NonNull<Runnable>> {
@@ -139,7 +139,6 @@ impl Tasks {
 struct Candidates<'a> {
     tasks: &'a Tasks,
     next: usize,
-    among: usize,
     run: &'a Run<'a>,
 }
 
@@ -153,7 +152,7 @@ impl Iterator for Candidates<'_> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.among - self.next;
+        let left = self.tasks.len() - self.next;
         (left, Some(left))
     }
 }

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use conbrio::RunLocalKey;
-use conbrio::channel::{self, OneOf2};
+use conbrio::channel::{self, OneOf2, after};
 use conbrio::prelude::*;
 use conbrio::sync::{Event, OnceCell, Singleflight, local};
 use conbrio::testing::Builder;
@@ -99,6 +99,19 @@ const CASES: &[Case] = &[
                     }
                 };
                 both(cx, send(left), send(right))
+            },
+        )
+    }),
+    ("an arm that is given up as its item comes", |cx| {
+        let (sender, receiver) = channel::bounded(1);
+        both(
+            cx,
+            |cx| format!("{:?}", cx.select((receiver.receiving(), after(SECOND))).ok()),
+            |cx| {
+                cx.sleep(SECOND).unwrap();
+                let is_sent = sender.try_send(1).is_ok();
+                cx.checkpoint().unwrap();
+                format!("{is_sent} {:?}", sender.statistics().len)
             },
         )
     }),

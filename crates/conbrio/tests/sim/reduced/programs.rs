@@ -207,8 +207,7 @@ impl Run {
         match act {
             Act::Simple(simple) => return self.simple(cx, n, *simple, path),
             Act::Locked(acts) => {
-                // Whoever holds it may ask for it once more, or wait for somebody who does.
-                let done = cx.move_on_after(Duration::from_secs(1), |cx| {
+                self.in_time(cx, path, |cx| {
                     let Ok(mut value) = self.lock.try_lock() else {
                         self.note(path, "held");
                         return Ok(());
@@ -217,10 +216,9 @@ impl Run {
                     self.note(path, &value.to_string());
                     self.run(cx, n, acts, path, name)
                 })?;
-                self.note(path, if done.is_some() { "done" } else { "late" });
             }
             Act::Read(acts) => {
-                let done = cx.move_on_after(Duration::from_secs(1), |cx| {
+                self.in_time(cx, path, |cx| {
                     let Ok(value) = self.values.try_read() else {
                         self.note(path, "written");
                         return Ok(());
@@ -228,10 +226,9 @@ impl Run {
                     self.note(path, &value.to_string());
                     self.run(cx, n, acts, path, name)
                 })?;
-                self.note(path, if done.is_some() { "done" } else { "late" });
             }
             Act::Write(acts) => {
-                let done = cx.move_on_after(Duration::from_secs(1), |cx| {
+                self.in_time(cx, path, |cx| {
                     let Ok(mut value) = self.values.try_write() else {
                         self.note(path, "read");
                         return Ok(());
@@ -239,15 +236,13 @@ impl Run {
                     *value += 1;
                     self.run(cx, n, acts, path, name)
                 })?;
-                self.note(path, if done.is_some() { "done" } else { "late" });
             }
             Act::Permitted(acts) => {
-                let done = cx.move_on_after(Duration::from_secs(1), |cx| {
+                self.in_time(cx, path, |cx| {
                     let _permit = self.permits.acquire(cx)?;
                     self.note(path, "permitted");
                     self.run(cx, n, acts, path, name)
                 })?;
-                self.note(path, if done.is_some() { "done" } else { "late" });
             }
             Act::Child(acts) => {
                 let name = name.to_owned();
@@ -275,6 +270,18 @@ impl Run {
                 self.note(path, &format!("{:?}", first.is_ok()));
             }
         }
+        Ok(())
+    }
+
+    /// Within a second, because what is done may wait for somebody who waits for this task.
+    fn in_time(
+        &self,
+        cx: &mut Cx,
+        path: &str,
+        body: impl FnOnce(&mut Cx) -> Result<(), Cancelled>,
+    ) -> Result<(), Cancelled> {
+        let done = cx.move_on_after(Duration::from_secs(1), body)?;
+        self.note(path, if done.is_some() { "done" } else { "late" });
         Ok(())
     }
 
